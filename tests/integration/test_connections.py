@@ -32,6 +32,7 @@ class Server:
     def __init__(self, replies: Replies):
         self.replies = replies
         self.num_connections = 0
+        self.num_ended = 0
         self.requests: list[bytes] = []
         self.port = 0
 
@@ -52,6 +53,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.num_ended += 1
             writer.close()
 
 
@@ -161,6 +163,8 @@ def test_a_request_that_is_given_up_leaves_no_half_reply_behind() -> None:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.2):
                     await ask(connection)
+            await asyncio.sleep(0.1)
+            assert server.num_ended == 1  # the server need not go on
             assert (await ask(connection)).content == b"hi" and server.num_connections == 2
             await connection.aclose()
 
@@ -275,7 +279,10 @@ def test_a_proxy_is_for_the_world_outside(monkeypatch: pytest.MonkeyPatch, tmp_p
         connection = make_server("http://judge.invalid/v1").open_connection()
         with pytest.raises(LostError) as lost:
             await ask(connection)
-        assert lost.value.is_connect and "secret" not in lost.value.detail
+        assert lost.value.is_connect and lost.value.detail.startswith(
+            "the proxy: [Errno 111] Connect call failed"
+        )
+        assert "secret" not in lost.value.detail
         await connection.aclose()
 
     run(play)

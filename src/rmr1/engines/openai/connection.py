@@ -94,7 +94,8 @@ class Connection:
         except aiohttp.ConnectionTimeoutError:
             raise LostError("the connection took too long", is_connect=True) from None
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, UnicodeError) as error:  # the last: of IDNA
-            raise LostError(_describe(error.__cause__ or error), is_connect=True) from None
+            where = "the proxy: " if isinstance(error, aiohttp.ClientProxyConnectionError) else ""
+            raise LostError(where + _describe(error.__cause__ or error), is_connect=True) from None
         except aiohttp.ClientResponseError as error:
             # Of a proxy that makes no connection, or a reply that is no HTTP; its text repeats URLs.
             is_proxy = isinstance(error, aiohttp.ClientHttpProxyError)
