@@ -175,17 +175,28 @@ def _plan_remote(
     sections = _describe(family, settings, engine.fingerprint())
     if decides:
         sections["settings"] = describe_decision(settings)
+    reader: object = _Unasked() if scheme == "openai" else engine
     pace = ("concurrency", "requests_per_minute", "tokens_per_minute")
     return JudgePlan(
         name=model,
-        counter=_count_prompts(family, settings, size, engine),
-        parts=(0,) if decides else _list_parts(engine, settings, family, KINDS[family.num_answers]),
+        counter=_count_prompts(family, settings, size, reader),
+        parts=(0,) if decides else _list_parts(reader, settings, family, KINDS[family.num_answers]),
         kind="decisions" if decides else "server" if is_server else "recorded",
         sections=sections,
         pace=ServerPace(**{name: values[name] for name in pace}) if is_server else None,
         price=engine.price if is_server else None,
         options=values,
     )
+
+
+class _Unasked:
+    """A server as nobody has asked it yet: its texts are guided part by part, and it does not think first."""
+
+    def find_opening(self, thinking: object) -> str:
+        return ""
+
+    def fills_sheets(self) -> bool:
+        return False
 
 
 def _plan_local(
