@@ -201,7 +201,7 @@ def test_the_command_keeps_what_was_found_out(tmp_path: Path, capsys: pytest.Cap
         num_asked = len(server.calls)
         assert main([*command, "--dry-run"]) == 0
         assert len(server.calls) == num_asked
-    assert "every part of a text is a request of its own" in capsys.readouterr().out
+    assert "every part of a guided text is a request of its own" in capsys.readouterr().out
     (note,) = json.loads((tmp_path / "run" / "run.json").read_text())["notes"]
     assert "guided: it goes on with begun texts, asked by continue_final_message" in note
     for judgment in dict(read_judgments(tmp_path / "run")).values():

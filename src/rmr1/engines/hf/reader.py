@@ -204,6 +204,10 @@ class RequestReader(Reader):
             del self._encoded[next(iter(self._encoded))]
         return held[1]
 
+    def fills_sheets(self) -> bool:
+        """See `rmr1.engines.base.Guidable`."""
+        return False
+
     def find_opening(self, thinking: Sequence[Pair]) -> str:
         """The mark by which the chat template opens the thinking at the end of a prompt; "" if it does not."""
         return find_open_mark(self.chat.render((user("?"),), add_generation_prompt=True), thinking)
