@@ -82,11 +82,15 @@ def test_what_stands_against_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "there is a tag v1.2.0" in obstacle
 
 
-@pytest.mark.parametrize("name", ["constraints.txt", "constraints-engines.txt"])
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-engines.txt", "constraints-ray.txt"])
 def test_the_lock_holds_a_version_of_all_that_is_required(name: str) -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    chosen = ("hf", "train") if name == "constraints-engines.txt" else set(extras) - {"vllm"}
+    chosen = {
+        "constraints.txt": set(extras) - {"vllm", "ray"},
+        "constraints-engines.txt": {"hf", "train"},
+        "constraints-ray.txt": {"ray"},
+    }[name]
     lock = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", (REPOSITORY / name).read_text(), re.MULTILINE))
     for line in [*project["dependencies"], *(line for extra in chosen for line in extras[extra])]:
         wanted = Requirement(line)

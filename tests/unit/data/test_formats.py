@@ -440,7 +440,7 @@ TRL = {"prompt": "Q", "chosen": "good", "rejected": "bad"}
             {**OWN, "prompt": [{"role": "user", "content": [{"type": "audio"}]}]},
             "message 1 of 'prompt' has a part that is neither a text nor an image with a URL",
         ),
-        ({"prompt": "Q", "responses": []}, "'responses' is a list, expected a list of answers"),
+        ({"prompt": "Q", "responses": []}, "'responses' is an empty list, expected a list of answers"),
         ({"prompt": "Q", "responses": ["a", ""]}, "'responses[1]' is empty"),
         ({"prompt": "Q", "responses": ["a", "b"], "best": 2}, "best 2 is not a number from 0 to 1"),
         (

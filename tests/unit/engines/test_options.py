@@ -37,7 +37,12 @@ def rebuild(field: FieldInfo) -> tuple[Any, Any]:
     return kind, field.default
 
 
-@pytest.mark.parametrize("kind", get_args(EngineKind))
+def test_a_decision_endpoint_takes_the_options_of_a_server_but_those_of_texts() -> None:
+    own, server = (set(read_options(kind).model_fields) for kind in ("decisions", "openai"))  # type: ignore[arg-type]
+    assert own - server == {"least_label_mass"} and server - own == {"use_max_completion_tokens"}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in get_args(EngineKind) if kind != "decisions"])
 def test_what_is_read_is_what_the_constructor_takes(kind: EngineKind) -> None:
     engine = load(kind)
     hints = get_type_hints(engine.__init__, include_extras=True)  # type: ignore[misc]
