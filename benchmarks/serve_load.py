@@ -229,9 +229,12 @@ def pace(number: int, repeats: int, callers: int) -> bool:
         subprocess.run(
             [*COMMAND, "world", "export", str(file), "-n", str(number)], check=True, capture_output=True
         )
-        # As a request has them: what else a row says is part of its key, and so of the placement.
+        # As a request has them: what else a row says, its id among it, is part of its key, and so of the placement.
         rows = [json.loads(line) for line in file.read_text().splitlines()]
-        rows = [{name: row[name] for name in ("prompt", "response_a", "response_b")} for row in rows]
+        rows = [
+            {"id": "0", **{name: row[name] for name in ("prompt", "response_a", "response_b")}}
+            for row in rows
+        ]
         lines = [json.dumps(row) + "\n" for row in rows]
         file.write_text("".join(lines))
         first.write_text(lines[0])
