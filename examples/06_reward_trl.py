@@ -18,6 +18,7 @@ ROWS = [{"prompt": [{"role": "user", "content": f"Name {number} large animals."}
 
 
 def train(policy: str, url: str) -> None:
+    import torch
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -27,6 +28,8 @@ def train(policy: str, url: str) -> None:
         per_device_train_batch_size=GENERATIONS,
         max_completion_length=64,
         max_steps=2,
+        bf16=torch.cuda.is_available(),
+        use_cpu=not torch.cuda.is_available(),
         report_to="none",
     )
     GRPOTrainer(

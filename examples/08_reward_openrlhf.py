@@ -3,7 +3,7 @@
     rmr1 serve -m MODEL --group-size 8
     python examples/08_reward_openrlhf.py > train.jsonl
     python -m openrlhf.cli.train_ppo_ray --reward.remote_url http://HOST:8300/get_reward \\
-        --rollout.n_samples_per_prompt 8 ...      (data: train.jsonl, its prompts in `input`, its labels in `label`)
+        --rollout.n_samples_per_prompt 8 --data.prompt_dataset train.jsonl --data.label_key label ...
 
 OpenRLHF sends one rollout a request and hands the label on as it is. So the label names the group, whose rollouts
 meet in the server, or a reference answer, with which each is compared alone.
