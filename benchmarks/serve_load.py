@@ -222,16 +222,25 @@ def steady(minutes: float, callers: int, kind: str) -> bool:
 
 def pace(number: int, repeats: int, callers: int) -> bool:
     """Pairs a second through the server and without one, by turns."""
-    found: dict[str, list[float]] = {"offline": [], "offline cpu": [], "served": [], "served cpu": []}
+    found: dict[str, list[float]] = {
+        "offline": [],
+        "offline cpu": [],
+        "served": [],
+        "served cpu": [],
+        "client cpu": [],
+    }
     winners: list[list[Any]] = []
     with tempfile.TemporaryDirectory() as work:
         file, first = Path(work) / "pairs.jsonl", Path(work) / "first.jsonl"
         subprocess.run(
             [*COMMAND, "world", "export", str(file), "-n", str(number)], check=True, capture_output=True
         )
-        # As a request has them: what else a row says is part of its key, and so of the placement.
+        # As a request has them: what else a row says, its id among it, is part of its key, and so of the placement.
         rows = [json.loads(line) for line in file.read_text().splitlines()]
-        rows = [{name: row[name] for name in ("prompt", "response_a", "response_b")} for row in rows]
+        rows = [
+            {"id": "0", **{name: row[name] for name in ("prompt", "response_a", "response_b")}}
+            for row in rows
+        ]
         lines = [json.dumps(row) + "\n" for row in rows]
         file.write_text("".join(lines))
         first.write_text(lines[0])
@@ -242,7 +251,9 @@ def pace(number: int, repeats: int, callers: int) -> bool:
             found["offline"].append(whole[0] - loading[0])
             found["offline cpu"].append(whole[1] - loading[1])
             winners.append(read_winners(Path(work) / f"run-{repeat}" / "judgments.jsonl", rows))
+            own = time.process_time()
             wall, cpu, told = judge_served(rows, callers)
+            found["client cpu"].append(time.process_time() - own)
             found["served"].append(wall)
             found["served cpu"].append(cpu)
             winners.append(told)
@@ -257,6 +268,7 @@ def pace(number: int, repeats: int, callers: int) -> bool:
         f"  served / offline: {medians['offline'] / medians['served']:.2f} by wall, "
         f"{medians['offline cpu'] / medians['served cpu']:.2f} by CPU time"
     )
+    print(f"  the client, on the same cores: {medians['client cpu']:.1f} CPU s")
     is_same = all(one == winners[0] for one in winners)
     print(f"  winners are {'the same' if is_same else 'NOT the same'} in all arms")
     return is_same

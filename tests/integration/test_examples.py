@@ -30,6 +30,26 @@ EXPECTED = {
         "kept pair-0 of pass 2",
         "dropped pair-1: hint",
     ],
+    "06_reward_trl.py": [
+        "-0.50  A whale.\n",
+        "+0.50  A whale and an elephant.\n",
+        "None  \n",
+        "+0.00  A whale and a cow.\n",
+    ],
+    "07_reward_verl.py": [
+        '{"split": "train", "index": 0, "question": "Name three large animals."}',
+        '"reference": "Tokyo and Cairo."}',
+        "module.path=pkg://rmr1.integrations.verl_manager",
+    ],
+    "08_reward_openrlhf.py": [
+        r'"label": "{\"group\": \"train-0\", \"question\": \"Name three large animals.\"}"',
+        r'"label": "{\"reference\": \"Tokyo and Cairo.\"',
+    ],
+    "09_reward_verifiers.py": [
+        "-0.50  A whale.\n",
+        "+0.50  A whale, an elephant and a giraffe.\n",
+        "+0.00  A whale and a cow.\n",
+    ],
     "03_reinforce_a_judge.py": ["step 1: ", "of 128 judgments right", "step 3: "],
 }
 

@@ -230,3 +230,12 @@ def test_requests_under_way_are_finished_when_the_server_ends(tmp_path: Path, nu
         assert server.process.wait(15) == 0
         assert "Traceback" not in server.log.read_text()
         assert len(upstream.calls) == 6
+
+
+def test_what_is_not_finished_in_time_is_told_that_the_server_ends() -> None:
+    with FaultyServer(lambda _: Answer(kind="hang")) as upstream, ThreadPoolExecutor(1) as pool:
+        with serving(f"openai:judge@{upstream.base_url}") as served:
+            hung = pool.submit(httpx.post, f"{served.url}/v1/judge", json=make_pair(0), timeout=30)
+            wait_until(lambda: len(upstream.calls) == 1)
+        error = hung.result().json()["error"]
+    assert (hung.result().status_code, error["type"], error["retryable"]) == (503, "closing", True)

@@ -39,6 +39,7 @@ class JudgeReward:
             num_generations: completions of a prompt, as the trainer has it.
             method: `win_rate` (default), `bradley_terry` or `reference`.
             baseline_column: the dataset's column with a reference answer, with which each completion is compared.
+            seed: of what the server compares; a judge in this process has its own.
             name: what the trainer's logs call the reward.
         """
         if num_generations < 2 and baseline_column is None:
@@ -75,7 +76,7 @@ class JudgeReward:
     def _score(self, group: Sequence[tuple[Any, Any, Any]]) -> list[float | None]:
         question, _, baseline = group[0]
         answers: list[Text] = [completion for _, completion, _ in group]
-        more: dict[str, Any] = {"method": self._method, "seed": self._seed}
+        more: dict[str, Any] = {"method": self._method}
         if baseline is not None:
             more["baseline"] = baseline
         elif len(answers) < 2:
@@ -83,7 +84,7 @@ class JudgeReward:
         if any(_is_empty(one) for one in answers):
             return self._score_said(group)
         if isinstance(self._judge, RewardClient):
-            return self._judge.score_groups([(question, answers)], **more)[0]
+            return self._judge.score_groups([(question, answers)], seed=self._seed, **more)[0]
         return list(self._judge.group_rewards(question, answers, **more).rewards)
 
     def _score_said(self, group: Sequence[tuple[Any, Any, Any]]) -> list[float | None]:

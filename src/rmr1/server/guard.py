@@ -160,6 +160,10 @@ class Guard:
                     )
                     return
             await self._pass_on(scope, headers, receive, tell, key, texts)
+        except asyncio.CancelledError:
+            # The server ends, and the time that it leaves to requests under way has passed.
+            if not status:
+                await _refuse(tell, 503, "closing", "the server ended before the request was answered")
         except Exception:
             if not status:
                 await _refuse(tell, 500, "internal", "the server made a mistake; its log says which")
@@ -303,10 +307,12 @@ def _replay(body: bytes, receive: Receive) -> Receive:
 
 
 async def _refuse(send: Send, status: int, kind: str, message: str) -> None:
-    body = orjson.dumps(refusal(kind, message, is_retryable=status == 408))
+    body = orjson.dumps(refusal(kind, message, is_retryable=status in (408, 503)))
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
+    elif status == 503:
+        headers.append((b"retry-after", b"1"))
     await _send(send, _Answer(status, headers, body))
 
 
