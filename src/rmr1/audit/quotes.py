@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from rmr1.messages import Messages
 from rmr1.records import Judgment, PreferencePair, Vote
-from rmr1.verdicts.grounding import Match, Span, find_quote
+from rmr1.verdicts.grounding import Match, find_quote
+from rmr1.verdicts.mentions import Span
 from rmr1.verdicts.trace import read_outline
 
 LABELS = ("A", "B", "C", "D")
