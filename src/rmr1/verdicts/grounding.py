@@ -20,9 +20,14 @@ from rmr1.verdicts.mentions import Span
 
 _UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
 """Joiners, marks of direction and of presentation."""
-_LEVELLED = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "} | dict.fromkeys(
-    f"\\＼﹨{_UNSEEN}", ""
+_LEVELLED = (
+    dict.fromkeys("“”„‟«»″", '"')
+    | dict.fromkeys("‘’‚‛‹›′", "'")
+    | dict.fromkeys("‐‑‒–—―−﹘﹣－", "-")
+    | {"\u00a0": " "}
+    | dict.fromkeys(f"\\＼﹨{_UNSEEN}", "")
 )
+"""Forms of one character -> the plainest of them."""
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
 _EDGES = "\"' "
 _STOPS = ".,;:!?"
