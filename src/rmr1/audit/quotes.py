@@ -51,7 +51,7 @@ def answer_text(response: Messages) -> str:
 
 
 def list_starts(response: Messages) -> list[int]:
-    """Where each message of a response begins in its `answer_text`."""
+    """The place in its `answer_text` at which each message of a response begins."""
     starts, place = [], 0
     for message in response:
         starts.append(place)

@@ -1,7 +1,7 @@
 """A report as one HTML page that needs nothing else: no script, no network, no other file.
 
-Whatever judges and answers hold is foreign text: it is made inert (`rmr1.screen`) and escaped by the template engine, and
-the page's content-security policy forbids every script and every load besides.
+Whatever judges and answers hold is foreign text: it is made inert (`rmr1.screen`) and escaped by the template
+engine, and the page's content-security policy forbids every script and every load besides.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Shown:
     """One judgment of the page."""
 
     name: str
-    """Of its anchors: j1, j2, ..."""
+    """The beginning of its anchors: j1, j2, ..."""
     key: str
     id: str
     subset: str | None
