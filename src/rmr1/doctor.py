@@ -22,6 +22,7 @@ LIBRARIES = {
     "datasketch": "data",
     "py3langid": "data",
     "matplotlib": "plot",
+    "jinja2": "report",
 }
 """Optional libraries and the extra of rmr1 that brings each."""
 

@@ -1,4 +1,4 @@
-"""Which judgments of a run are wanted: one set of conditions for `rmr1 show`, `rmr1 export` and `rmr1 report`."""
+"""Choosing among the judgments of a run: one set of conditions for `rmr1 show`, `rmr1 export` and `rmr1 report`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from rmr1.messages import Messages
 from rmr1.records import Judgment, PreferencePair, Vote
-from rmr1.verdicts.grounding import Match, Span, find_quote
+from rmr1.verdicts.grounding import Match, find_quote
+from rmr1.verdicts.mentions import Span
 from rmr1.verdicts.trace import read_outline
 
 LABELS = ("A", "B", "C", "D")
@@ -50,7 +51,7 @@ def answer_text(response: Messages) -> str:
 
 
 def list_starts(response: Messages) -> list[int]:
-    """Where each message of a response begins in its `answer_text`."""
+    """The place in its `answer_text` at which each message of a response begins."""
     starts, place = [], 0
     for message in response:
         starts.append(place)

@@ -1,7 +1,7 @@
 """Judgments -> files of other programs: tables, preferences to train on, tasks for annotators, logs of evaluations.
 
-Everything is written judgment by judgment, so memory does not grow with the run. What a form cannot hold is left out and
-counted by its reason.
+Everything is written judgment by judgment, so memory does not grow with the run. What a form cannot hold is left
+out and counted by its reason.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ def _make_task(key: str, judgment: Judgment, model: str) -> dict[str, Any]:
     selected = {"A": "left", "B": "right"}.get(judgment.winner or "")
     if selected is None:
         return {"data": data}
-    # Of this tag both names are its own (label-studio-sdk, PairwiseTag.label).
-    said = {"from_name": "pw", "to_name": "pw", "type": "pairwise", "value": {"selected": selected}}
+    # One of the two texts: the check of imports (label-studio-sdk) refuses the tag's own name and both together.
+    said = {"from_name": "pw", "to_name": "text1", "type": "pairwise", "value": {"selected": selected}}
     prediction: dict[str, Any] = {"model_version": clean(model), "result": [{"id": key, **said}]}
     if row["confidence"] is not None:
         prediction["score"] = row["confidence"]

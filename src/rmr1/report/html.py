@@ -1,7 +1,7 @@
 """A report as one HTML page that needs nothing else: no script, no network, no other file.
 
-Whatever judges and answers hold is foreign text: it is made inert (`rmr1.screen`) and escaped by the template engine, and
-the page's content-security policy forbids every script and every load besides.
+Whatever judges and answers hold is foreign text: it is made inert (`rmr1.screen`) and escaped by the template
+engine, and the page's content-security policy forbids every script and every load besides.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class _Shown:
     """One judgment of the page."""
 
     name: str
-    """Of its anchors: j1, j2, ..."""
+    """The beginning of its anchors: j1, j2, ..."""
     key: str
     id: str
     subset: str | None
@@ -178,7 +178,7 @@ def _show(name: str, entry: Entry) -> _Shown:
 
 def _choose_votes(judgment: Judgment) -> Iterator[tuple[int, Vote]]:
     """The deciding vote first, and of each order and each winner the first."""
-    seen = set()
+    seen: set[tuple[str, str | None]] = set()
     deciding = judgment.deciding
     numbered = sorted(enumerate(judgment.votes), key=lambda one: (one[1] is not deciding, one[0]))
     for number, vote in numbered:
@@ -226,7 +226,11 @@ def _show_reasons(judgment: Judgment, vote: Vote, quotes: Sequence[LinkedQuote])
         head += f", about answer {first} alone"
     elif first != "A":
         head += f"; it saw answer {first} first, as its A"
-    said = "no verdict" if vote.winner is None else f"says {one_line(vote.winner)}"
+    said = {None: "no verdict", "tie": "says it is a tie"}.get(
+        vote.winner
+    ) or f"says {one_line(str(vote.winner))}"
+    if generation.completion_tokens:
+        said += f", {generation.completion_tokens:,} tokens"
     if vote.probability is not None:
         said += f", P(A) {vote.probability:.3f}"
     asides = (
@@ -236,7 +240,7 @@ def _show_reasons(judgment: Judgment, vote: Vote, quotes: Sequence[LinkedQuote])
     )
     return _Reasons(
         head=head,
-        said=f"{said}; {generation.completion_tokens:,} tokens",
+        said=said,
         criteria=tuple(_weigh(judgment.criteria or trace.rubric, vote)),
         asides=tuple((title, plain(text, _MOST_CHARS)) for title, text in asides if text),
         words=mark_reasons(vote, quotes, _MOST_CHARS),

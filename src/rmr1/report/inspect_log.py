@@ -1,7 +1,8 @@
 """Judgments -> a log of Inspect (inspect_ai), version 2 of its JSON form: `inspect view` and `read_eval_log` open it.
 
-A sample is a judgment: the question is its input, the answers its choices, the deciding text its output, and the score
-`verdict` says whether the winner is the label. Samples without a label have no score and do not count in the accuracy.
+A sample is a judgment: the question is its input, the answers its choices, the deciding text its output, and
+the score `verdict` says whether the winner is the label. Samples without a label have no score and do not count
+in the accuracy.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from rmr1.store.codec import dumps
 from rmr1.version import __version__
 
 VERSION = 2
-"""Of the log's form; that of inspect_ai 0.3."""
+"""The number of the log's form, which inspect_ai 0.3 writes."""
 SCORER = "verdict"
 
 _STOPS = {"stop": "stop", "length": "max_tokens"}

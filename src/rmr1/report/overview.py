@@ -1,8 +1,8 @@
 """A run's judgments -> the figures of its report, and the judgments to be read; one pass, little memory.
 
-The judgments to be read are the worst (wrong in the same way in both orders, the surest first), flips (the two orders name
-different winners) and a sample of the rest. Which flips and which sample are drawn from the seed and the items' keys, so the
-sequence in the file counts for nothing.
+The judgments to be read are the worst (wrong, and not for a flip; the surest first), flips (the two orders
+name different winners) and a sample of the rest. Which flips and which sample are drawn from the seed and the
+items' keys, so the sequence in the file counts for nothing.
 """
 
 from __future__ import annotations
@@ -72,12 +72,12 @@ class Overview:
     unparsed: int
     failed: int
     accuracy: SubsetFigures | None
-    """Of all labelled judgments; None without any."""
+    """All labelled judgments together; None if there are none."""
     subsets: tuple[SubsetFigures, ...]
-    """By name; empty if no judgment has a subset."""
+    """One for each, sorted by name; empty if no judgment has a subset."""
     position: PositionFigures | None
     reliability: dict[str, Any] | None
-    """As in summary.json."""
+    """The section `reliability` of summary.json."""
     winners: dict[str, int]
     problems: dict[str, int]
     quotes: dict[str, int]

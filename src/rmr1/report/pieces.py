@@ -15,7 +15,8 @@ from rmr1.audit.quotes import LinkedQuote, answer_text, list_starts
 from rmr1.messages import Messages
 from rmr1.records import Vote
 from rmr1.screen import inert
-from rmr1.verdicts.grounding import Span
+from rmr1.verdicts.mentions import Span
+from rmr1.verdicts.trace import read_outline
 
 _OPENING = re.compile(r"<\s{0,4}quote_[a-z0-9]{1,16}\s{0,4}>\s*\Z", re.IGNORECASE)
 _CLOSING = re.compile(r"\s*<\s{0,4}/\s{0,4}quote_[a-z0-9]{1,16}\s{0,4}>", re.IGNORECASE)
@@ -70,11 +71,14 @@ def mark_turns(messages: Messages, quotes: Sequence[LinkedQuote] = (), most: int
 
 
 def mark_reasons(vote: Vote, quotes: Sequence[LinkedQuote], most: int) -> Turn:
-    """The judge's evaluation, or all that it wrote if there is none, with its quotations; their tags are left out."""
+    """The judge's evaluation, or all that it wrote behind its thinking if there is none, with its quotations; their tags are left out."""
     text, evaluation = vote.generation.text, vote.verdict.trace.evaluation
     marks = [_Mark(*one.place, one, is_first=True) for one in quotes if one.place is not None]
-    start, whole = 0, len(text)
-    if evaluation is not None:
+    if evaluation is None:
+        whole = len(text.rstrip())
+        behind = text[read_outline(text).visible_start :].lstrip()
+        start = len(text) - len(behind) if behind else 0
+    else:
         latest = marks[0].start if marks else len(text)
         start = text.rfind(evaluation, 0, latest + len(evaluation))
         if start < 0:

@@ -20,8 +20,8 @@ class Selection:
     """Reads the run anew each time it is gone through, one judgment at a time."""
 
     def __init__(self, folder: Path, wanted: Filter | None = None, *, with_labels: bool = False):
-        """With `with_labels`, what people agree on takes the place of the data's label, before anything is filtered or
-        counted; an item of which they disagree has no label.
+        """Name the run and what is wanted of it. If `with_labels` is set, what people agree on takes the place
+        of the data's label, before anything is filtered or counted; an item of which they disagree has no label.
 
         Raises:
             ConfigError: the folder holds no judgments. RunError: it is no folder of ours.

@@ -29,11 +29,9 @@ def list_sections(overview: Overview) -> tuple[Section, ...]:
 def _iterate_sections(one: Overview) -> Iterator[Section]:
     yield Section(title="Verdicts", lines=tuple(_list_verdicts(one)))
     if one.subsets:
-        rows = [_row(subset) for subset in one.subsets]
-        if one.accuracy is not None:
-            rows.append(_row(one.accuracy))
+        figures = [*one.subsets, *([] if one.accuracy is None else [one.accuracy])]
         header = ("Subset", "% right", "95%", "right", "of", "no verdict")
-        yield Section(title="By subset", header=header, rows=tuple(rows))
+        yield Section(title="By subset", header=header, rows=tuple(map(_row, figures)))
     if (position := one.position) is not None:
         low, high = position.interval
         lines = (
@@ -49,28 +47,30 @@ def _iterate_sections(one: Overview) -> Iterator[Section]:
             (f"{100 * each['confidence']:.1f}", format_percent(each["accuracy"], 1), f"{each['items']:,}")
             for each in one.reliability["bins"]
         )
-        header = ("Mean confidence %", "% right", "pairs")
-        yield Section(title="Reliability", lines=(f"{said[0].upper()}{said[1:]}.",), header=header, rows=bins)
+        columns = ("Mean confidence %", "% right", "pairs")
+        yield Section(
+            title="Reliability", lines=(f"{said[0].upper()}{said[1:]}.",), header=columns, rows=bins
+        )
     if one.problems:
         counted = sorted(one.problems.items(), key=lambda item: (-item[1], item[0]))
-        rows = [(PROBLEM_TEXTS.get(name, name), f"{count:,}") for name, count in counted]
-        yield Section(title="No verdict", header=("Reason", "judgments"), rows=tuple(rows))
+        reasons = tuple((PROBLEM_TEXTS.get(name, name), f"{count:,}") for name, count in counted)
+        yield Section(title="No verdict", header=("Reason", "judgments"), rows=reasons)
     if total := sum(one.quotes.values()):
         names = {
             "exact": "as written",
             "levelled": "but for white space, case, marks or omissions",
             "none": "not found",
         }
-        rows = [
+        rows = tuple(
             (names[name], f"{count:,}", format_percent(count / total, 1))
             for name, count in one.quotes.items()
-        ]
+        )
         line = (
             f"{one.judgments_with_invented:,} of {one.judgments_with_quotes:,} judgments with quotations quote what does not "
             "stand in the answer."
         )
         yield Section(
-            title="Quotations", lines=(line,), header=("In the answer", "quotations", "%"), rows=tuple(rows)
+            title="Quotations", lines=(line,), header=("In the answer", "quotations", "%"), rows=rows
         )
     estimated = " (estimated)" if one.is_estimated else ""
     cost = (

@@ -2,8 +2,9 @@
 
     runs/x/labels.jsonl       {"key": item, "who": "...", "when": "2026-11-30T16:20:02Z", ...}, only appended to
 
-A person who changes their mind adds a line; the last one of each person counts. People who disagree have settled nothing,
-so that such an item has no label. A line that a kill cut short is left out, and cut off when the next one is written.
+A person who changes their mind adds a line; the last one of each person counts. People who disagree have settled
+nothing, so that such an item has no label. A line that a kill cut short is left out, and cut off when the next one
+is written.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Where in a response does a quotation stand?
+"""The place of a quotation in the response that it is taken from.
 
-A quotation is looked for as it is written first. If it is not there, white space, case, quotation marks and typographic
-variants are levelled in both, and an ellipsis splits a quotation into pieces that must all occur, in order: judges
-shorten, and shortening is not inventing. A stop at the end of a quotation is the judge's own if the answer goes on without
-it: writers put it inside the quotation marks. Backslashes are levelled too: the prompt shows a response with one in each of
-its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none.
+A quotation is looked for as it is written first. If it is not there, white space, case, quotation marks and
+typographic variants are levelled in both, and an ellipsis splits a quotation into pieces that must all occur, in
+order: judges shorten, and shortening is not inventing. A stop at the end of a quotation is the judge's own if the
+answer goes on without it: writers put it inside the quotation marks. Backslashes are levelled too: the prompt shows
+a response with one in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from rmr1.verdicts.mentions import Span
 
 _UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
 """Joiners, marks of direction and of presentation."""
-_LEVELLED = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\u00a0": " "} | dict.fromkeys(
-    f"\\＼﹨{_UNSEEN}", ""
+_LEVELLED = (
+    dict.fromkeys("“”„‟«»″", '"')
+    | dict.fromkeys("‘’‚‛‹›′", "'")
+    | dict.fromkeys("‐‑‒–—―−﹘﹣－", "-")
+    | {"\u00a0": " "}
+    | dict.fromkeys(f"\\＼﹨{_UNSEEN}", "")
 )
+"""Forms of one character -> the plainest of them."""
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
 _EDGES = "\"' "
 _STOPS = ".,;:!?"
@@ -32,7 +37,7 @@ Match = Literal["exact", "levelled", "none"]
 
 
 class Place(NamedTuple):
-    """Where a quotation stands in a response."""
+    """The place of a quotation in a response."""
 
     match: Match
     spans: tuple[Span, ...] = ()

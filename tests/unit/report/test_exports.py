@@ -130,7 +130,7 @@ def test_tasks_for_label_studio_have_the_verdict_as_prediction(run: Path) -> Non
         {
             "id": keys(run)[0],
             "from_name": "pw",
-            "to_name": "pw",
+            "to_name": "text1",
             "type": "pairwise",
             "value": {"selected": "left"},
         }

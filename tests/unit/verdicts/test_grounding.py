@@ -156,6 +156,9 @@ def test_a_quotation_has_its_place(quote: str, match: str, found: list[str]) -> 
         ("a\u200bb c", "ab", "a\u200bb"),
         ("e\u200b\u0301t", "ét", "e\u200b\u0301t"),
         ("one \u2003 two", "one two", "one \u2003 two"),
+        ("a non-hearsay use", "non\u2011hearsay", "non-hearsay"),
+        ("x \u2212 y", "x - y", "x \u2212 y"),
+        ("er sagt „ja“ dazu", 'sagt "ja"', "sagt „ja"),
     ],
 )
 def test_places_count_the_characters_of_the_answer(response: str, quote: str, found: str) -> None:
