@@ -23,6 +23,8 @@ import pytest
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import GenerationError
+from rmr1.integrations.client import RewardClient
+from rmr1.judge.judge import Judge
 from rmr1.records import Generation
 from rmr1.server.settings import ServeSettings
 from tests.integration.faulty_server import Answer, Call, FaultyServer, good
@@ -113,6 +115,27 @@ def test_many_at_once_get_their_own_answers_or_are_told_to_come_again() -> None:
     with serving(Numbers(seconds=0.001), ServeSettings(most_waiting=40)) as served:
         asyncio.run(ask_all(served))
     assert counts[200] == 120 and counts[429] > 0 and set(counts) == {200, 429}
+
+
+def test_rewards_do_not_depend_on_how_many_comparisons_the_queue_takes() -> None:
+    answers = ["10", "70", "30", "90", "5"]
+    with Judge(Numbers()) as judge:
+        wanted = judge.group_rewards("Which?", answers).rewards
+
+    async def ask_all(url: str) -> tuple[list[float], list[Any]]:
+        client = RewardClient(url, seconds=30)
+        siblings = (
+            client.score_sibling(f"{group} Which?", answer, group=str(group), size=5, index=index)
+            for group in range(8)
+            for index, answer in enumerate(answers)
+        )
+        whole = [client.score_group(f"{group} Which?", answers) for group in range(8, 11)]
+        return list(await asyncio.gather(*siblings)), list(await asyncio.gather(*whole))
+
+    with serving(Numbers(seconds=0.002), ServeSettings(most_waiting=4)) as served:
+        rewards, groups = asyncio.run(ask_all(served.url))
+    assert rewards == pytest.approx([*wanted] * 8)
+    assert groups == [pytest.approx(list(wanted))] * 3
 
 
 class Dying(Numbers):

@@ -21,7 +21,7 @@ from rmr1.errors import RMR1Error
 from rmr1.judge.groups import reward_group
 from rmr1.judge.ranking.contest import Contest, identify
 from rmr1.messages import Messages
-from rmr1.records import Candidates, Judgment
+from rmr1.records import Candidates, Judgment, PreferencePair
 from rmr1.server.comparing import KnownJudge
 from rmr1.server.service import Service, ServiceError
 from rmr1.server.wire.common import is_failed
@@ -31,6 +31,8 @@ Status = Literal["scored", "partial"]
 
 _MOST_GROUPS = 100_000
 """Finished groups that are kept."""
+_FULL_SECONDS = 0.25
+"""How long a comparison for which the queue has no room waits before it is tried again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +62,9 @@ class Reward:
 class _Group:
     """A group as its siblings come."""
 
-    def __init__(self, service: Service, asked: Asked):
+    def __init__(self, service: Service, asked: Asked, room: asyncio.Semaphore):
         self.asked = asked
+        self._room = room
         self.touched = time.monotonic()
         self.waiting: Counter[int] = Counter()
         """Requests that wait, by the number of their sibling."""
@@ -128,7 +131,8 @@ class _Group:
 
         async def compare() -> None:
             try:
-                judgment = await self._service.judge_pair(pair, order="both")
+                async with self._room:
+                    judgment = await self._judge(pair)
             except ServiceError:
                 return  # nothing is known of it then
             finally:
@@ -137,6 +141,16 @@ class _Group:
                 self._known[key] = judgment
 
         self._comparing[key] = asyncio.create_task(compare())
+
+    async def _judge(self, pair: PreferencePair) -> Judgment:
+        """The judgment of a pair, after waiting for room in the queue: a reward without it would be another one."""
+        while True:
+            try:
+                return await self._service.judge_pair(pair, order="both")
+            except ServiceError as error:
+                if error.status != 429:
+                    raise
+            await asyncio.sleep(_FULL_SECONDS)
 
     async def _conclude(self, index: int) -> None:
         """Determine the rewards once nothing is missing."""
@@ -214,6 +228,8 @@ class Barrier:
     def __init__(self, service: Service):
         self._service = service
         self._groups: OrderedDict[str, _Group] = OrderedDict()
+        # Beyond, comparisons wait for their turn here, so that those of a large batch do not fill the queue.
+        self._room = asyncio.Semaphore(max(1, service.settings.most_waiting // 2))
 
     async def score(self, name: str, index: int, answer: Messages, asked: Asked, deadline: float) -> Reward:
         """The reward of one sibling, when it is determined.
@@ -270,7 +286,7 @@ class Barrier:
         self._forget()
         group = self._groups.get(name)
         if group is None:
-            group = self._groups[name] = _Group(self._service, asked)
+            group = self._groups[name] = _Group(self._service, asked, self._room)
         elif group.asked != asked:
             raise ServiceError(
                 409,

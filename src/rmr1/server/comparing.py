@@ -7,6 +7,7 @@ knows judgments that were made already. So a ranking and a reward are computed b
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
@@ -102,9 +103,9 @@ class QueuedJudge(_Standing):
             ServiceError: the queue is full, the engine failed, or the deadline has passed.
         """
         try:
-            for pair in pairs:
-                self._waiting[self._service.submit_pair(pair, order=self._order)] = key_of(pair)
-            while self._waiting:
+            left = deque(pairs)
+            while left or self._waiting:
+                self._submit(left)
                 done, _ = wait(
                     self._waiting, timeout=Service.left(self._deadline), return_when=FIRST_COMPLETED
                 )
@@ -124,6 +125,17 @@ class QueuedJudge(_Standing):
                     yield key, judgment
         finally:
             self._drop()
+
+    def _submit(self, pairs: deque[PreferencePair]) -> None:
+        """Put pairs into the queue; if it is full, the others when one of ours is judged."""
+        while pairs:
+            try:
+                future = self._service.submit_pair(pairs[0], order=self._order)
+            except ServiceError as error:
+                if error.status == 429 and self._waiting:
+                    return
+                raise
+            self._waiting[future] = key_of(pairs.popleft())
 
     def leave(self) -> None:
         """Nobody waits for what is asked about."""
