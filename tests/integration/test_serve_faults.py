@@ -176,6 +176,23 @@ def test_an_engine_that_dies_fails_those_at_work_and_answers_the_others() -> Non
         assert "rmr1_engine_failures_total 2.0" in httpx.get(f"{served.url}/metrics").text
 
 
+def test_siblings_get_their_rewards_over_an_engine_that_dies() -> None:
+    answers = ["10", "70", "30", "90"]
+    with Judge(Numbers()) as judge:
+        wanted = judge.group_rewards("Which?", answers).rewards
+
+    async def ask_all(url: str) -> list[float]:
+        client = RewardClient(url, seconds=30)
+        siblings = (
+            client.score_sibling("Which?", answer, group="g", size=4, index=index)
+            for index, answer in enumerate(answers)
+        )
+        return list(await asyncio.gather(*siblings))
+
+    with serving(Dying({3, 8})) as served:
+        assert asyncio.run(ask_all(served.url)) == pytest.approx(list(wanted))
+
+
 def test_what_hangs_upstream_ends_at_its_deadline_and_holds_no_other_up() -> None:
     def hang_once(call: Call) -> Answer:
         return Answer(kind="hang") if "Question 0:" in call.item else choose(call)

@@ -32,7 +32,9 @@ Status = Literal["scored", "partial"]
 _MOST_GROUPS = 100_000
 """Finished groups that are kept."""
 _FULL_SECONDS = 0.25
-"""How long a comparison for which the queue has no room waits before it is tried again."""
+"""How long a comparison for which the queue has no room, or which failed with the engine, waits for another try."""
+_MOST_TRIES = 3
+"""How often the engine may fail at a comparison."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,12 +145,15 @@ class _Group:
         self._comparing[key] = asyncio.create_task(compare())
 
     async def _judge(self, pair: PreferencePair) -> Judgment:
-        """The judgment of a pair, after waiting for room in the queue: a reward without it would be another one."""
+        """The judgment of a pair; without it rewards would be others, so it is waited for if the queue is full, and asked
+        for again if the engine failed as a whole."""
+        num_failures = 0
         while True:
             try:
                 return await self._service.judge_pair(pair, order="both")
             except ServiceError as error:
-                if error.status != 429:
+                num_failures += error.kind == "engine_failed"
+                if error.kind not in ("queue_full", "engine_failed") or num_failures == _MOST_TRIES:
                     raise
             await asyncio.sleep(_FULL_SECONDS)
 
