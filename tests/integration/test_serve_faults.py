@@ -23,6 +23,8 @@ import pytest
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import GenerationError
+from rmr1.integrations.client import RewardClient
+from rmr1.judge.judge import Judge
 from rmr1.records import Generation
 from rmr1.server.settings import ServeSettings
 from tests.integration.faulty_server import Answer, Call, FaultyServer, good
@@ -115,6 +117,27 @@ def test_many_at_once_get_their_own_answers_or_are_told_to_come_again() -> None:
     assert counts[200] == 120 and counts[429] > 0 and set(counts) == {200, 429}
 
 
+def test_rewards_do_not_depend_on_how_many_comparisons_the_queue_takes() -> None:
+    answers = ["10", "70", "30", "90", "5"]
+    with Judge(Numbers()) as judge:
+        wanted = judge.group_rewards("Which?", answers).rewards
+
+    async def ask_all(url: str) -> tuple[list[float], list[Any]]:
+        client = RewardClient(url, seconds=30)
+        siblings = (
+            client.score_sibling(f"{group} Which?", answer, group=str(group), size=5, index=index)
+            for group in range(8)
+            for index, answer in enumerate(answers)
+        )
+        whole = [client.score_group(f"{group} Which?", answers) for group in range(8, 11)]
+        return list(await asyncio.gather(*siblings)), list(await asyncio.gather(*whole))
+
+    with serving(Numbers(seconds=0.002), ServeSettings(most_waiting=4)) as served:
+        rewards, groups = asyncio.run(ask_all(served.url))
+    assert rewards == pytest.approx([*wanted] * 8)
+    assert groups == [pytest.approx(list(wanted))] * 3
+
+
 class Dying(Numbers):
     """Fails as a whole at some requests, and goes on when it is asked again."""
 
@@ -151,6 +174,23 @@ def test_an_engine_that_dies_fails_those_at_work_and_answers_the_others() -> Non
                 assert_right(number, ask(number).json())
         assert httpx.get(f"{served.url}/ready").status_code == 200
         assert "rmr1_engine_failures_total 2.0" in httpx.get(f"{served.url}/metrics").text
+
+
+def test_siblings_get_their_rewards_over_an_engine_that_dies() -> None:
+    answers = ["10", "70", "30", "90"]
+    with Judge(Numbers()) as judge:
+        wanted = judge.group_rewards("Which?", answers).rewards
+
+    async def ask_all(url: str) -> list[float]:
+        client = RewardClient(url, seconds=30)
+        siblings = (
+            client.score_sibling("Which?", answer, group="g", size=4, index=index)
+            for index, answer in enumerate(answers)
+        )
+        return list(await asyncio.gather(*siblings))
+
+    with serving(Dying({3, 8})) as served:
+        assert asyncio.run(ask_all(served.url)) == pytest.approx(list(wanted))
 
 
 def test_what_hangs_upstream_ends_at_its_deadline_and_holds_no_other_up() -> None:

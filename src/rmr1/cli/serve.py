@@ -113,6 +113,8 @@ def _end(*_: object) -> None:
 
 
 def _read_settings(arguments: Namespace) -> ServeSettings:
+    if not 0 <= arguments.port <= 65535:
+        raise ConfigError(f"--port {arguments.port}: expected 0 to 65535")
     for name in ("replicas", "max_waiting", "max_bytes", "timeout", "group_size"):
         value = getattr(arguments, name)
         if value is not None and not value > 0:

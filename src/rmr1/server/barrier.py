@@ -28,6 +28,8 @@ _MOST_CHARS = 256 << 20
 """Characters of their texts."""
 _PAUSE_SECONDS = 0.1
 """How often it is looked for room in the queue."""
+_MOST_TRIES = 3
+"""How often the engine may fail as a whole at a comparison."""
 
 
 class Barrier:
@@ -96,13 +98,16 @@ class Barrier:
         return told
 
     async def _compare(self, pair: PreferencePair) -> Judgment:
-        """The judgment of a pair in both orders, when there is room in the queue."""
+        """The judgment of a pair in both orders, when there is room in the queue; asked for again if the engine failed as
+        a whole, because without it rewards would be others."""
+        num_failures = 0
         async with self._room:
             while True:
                 try:
                     return await self._service.judge_pair(pair, order="both")
                 except ServiceError as error:
-                    if error.kind != "queue_full":
+                    num_failures += error.kind == "engine_failed"
+                    if error.kind not in ("queue_full", "engine_failed") or num_failures == _MOST_TRIES:
                         raise
                 await asyncio.sleep(_PAUSE_SECONDS)
 
