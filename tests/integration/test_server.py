@@ -245,7 +245,9 @@ def test_a_client_that_leaves_is_not_worked_for() -> None:
 
         def leave(number: int) -> None:
             body = json.dumps({**PAIR, "a": str(number)}).encode()
-            head = f"POST /v1/judge HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            head = (
+                f"POST /v1/judge HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+            )
             with socket.create_connection(("127.0.0.1", port)) as connection:
                 connection.sendall(head + body)
                 time.sleep(0.1)

@@ -10,7 +10,6 @@ A judge that reasons takes seconds to minutes an answer; requests of all callers
 
 from __future__ import annotations
 
-import ipaddress
 import signal
 import socket
 from argparse import ArgumentParser, Namespace
@@ -68,13 +67,14 @@ def run(arguments: Namespace) -> int:
         import uvicorn
 
         from rmr1.server.app import make_app
+        from rmr1.server.guard import is_loopback
         from rmr1.server.keys import VARIABLE, Keys
         from rmr1.server.service import Service
         from rmr1.server.start import start_workers
 
     settings = _read_settings(arguments)
     keys = Keys(settings.keys)
-    if keys.is_open and not _is_loopback(arguments.host):
+    if keys.is_open and not is_loopback(arguments.host):
         tell(f"anybody who reaches {arguments.host} can use the judge: no keys are set (--keys, {VARIABLE})")
     config = build_config(arguments)
     if arguments.require_calibration is not None:
@@ -144,12 +144,3 @@ def _listen(host: str, port: int) -> socket.socket:
             f"cannot listen at {host}:{port}: {getattr(error, 'strerror', None) or error}"
         ) from None
     return listener
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

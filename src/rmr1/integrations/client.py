@@ -12,10 +12,12 @@ import random
 import ssl
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from rmr1.errors import GenerationError
+from rmr1.errors import ConfigError, GenerationError
+from rmr1.judge.stages import hide_secrets
 from rmr1.plugins import require
 
 KEY_VARIABLE = "RMR1_API_KEY"
@@ -24,6 +26,10 @@ KEY_VARIABLE = "RMR1_API_KEY"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0
 _GRACE = 5.0
 """Seconds beyond the deadline in which the server tells what became of a request at it."""
+_MOST_AT_ONCE = 64
+"""Groups that are asked about at a time."""
+_REFUSES_ALL = (401, 403, 404, 405, 501)
+"""Answers that say that the server, its key or its URL is not what was meant."""
 
 Text = str | Sequence[Mapping[str, Any]]
 """A text, or messages."""
@@ -53,6 +59,7 @@ class RewardClient:
 
         Raises:
             NoRewardError: the server did not answer in time, or refuses the group.
+            ConfigError: it refuses whatever it is asked: the key or the URL is wrong.
         """
         told = await self._post(
             {"question": _plain(question), "answers": [_plain(one) for one in answers], **more}
@@ -76,27 +83,38 @@ class RewardClient:
             body["index"] = index
         return float((await self._post({**body, **more}))["reward"])
 
-    def score_groups(
-        self, groups: Sequence[tuple[Text, Sequence[Text]]], **more: Any
-    ) -> list[list[float | None]]:
-        """The rewards of several groups, asked about at once; a group that cannot be rewarded has None throughout."""
+    def score_groups(self, groups: Sequence[Mapping[str, Any]]) -> list[list[float | None]]:
+        """The rewards of several groups, asked about at once; a group that cannot be rewarded has None throughout.
+
+        Args:
+            groups: the arguments of `score_group` for each.
+
+        Raises:
+            ConfigError: the server refuses whatever it is asked.
+        """
 
         async def ask() -> list[list[float | None]]:
-            async def ask_one(question: Text, answers: Sequence[Text]) -> list[float | None]:
+            room = asyncio.Semaphore(_MOST_AT_ONCE)
+
+            async def ask_one(group: Mapping[str, Any]) -> list[float | None]:
                 try:
-                    return await self.score_group(question, answers, **more)
+                    async with room:
+                        return await self.score_group(**group)
                 except NoRewardError:
-                    return [None] * len(answers)
+                    return [None] * len(group["answers"])
 
-            return list(await asyncio.gather(*(ask_one(*one) for one in groups)))
+            return list(await asyncio.gather(*map(ask_one, groups)))
 
-        return asyncio.run(ask())
+        # In a thread of its own, because a notebook has an event loop in this one.
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(asyncio.run, ask()).result()
 
     async def _post(self, body: dict[str, Any]) -> dict[str, Any]:
         with require("asking a server", "api"):
             import httpx
 
         deadline, pause, reason = time.monotonic() + self.seconds, _FIRST_PAUSE, "it was not asked"
+        refuses_all = False
         while (left := deadline - time.monotonic()) > 0:
             wait = pause
             try:
@@ -108,14 +126,16 @@ class RewardClient:
                     answered: dict[str, Any] = reply.json()
                     return answered
                 reason, is_retryable = _read_error(reply)
-                if not is_retryable:
+                refuses_all = reply.status_code in _REFUSES_ALL
+                if refuses_all or not is_retryable:
                     break
                 wait = float(reply.headers.get("retry-after", pause))
             except (httpx.TransportError, ValueError) as error:
-                reason = f"{type(error).__name__}: {error}"
+                reason = f"{type(error).__name__}: {error}".rstrip(": ")
             await asyncio.sleep(min(wait * random.uniform(0.5, 1.0), max(0.0, deadline - time.monotonic())))
             pause = min(2 * pause, _LONGEST_PAUSE)
-        raise NoRewardError(f"{self.url}: no reward: {reason}")
+        message = f"{hide_secrets(self.url)}: no reward: {reason}"
+        raise ConfigError(message) if refuses_all else NoRewardError(message)
 
 
 @cache

@@ -15,9 +15,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rmr1.errors import ConfigError
-from rmr1.integrations.client import RewardClient, Text
+from rmr1.errors import ConfigError, RMR1Error
+from rmr1.integrations.client import RewardClient
 from rmr1.judge.judge import Judge
+
+_Row = tuple[Any, Any, Any]
+"""Prompt, completion, reference answer or None."""
 
 
 class JudgeReward:
@@ -30,7 +33,7 @@ class JudgeReward:
         num_generations: int,
         method: str | None = None,
         baseline_column: str | None = None,
-        seed: int = 0,
+        seed: int | None = None,
         name: str = "judge",
     ):
         """
@@ -39,12 +42,16 @@ class JudgeReward:
             num_generations: completions of a prompt, as the trainer has it.
             method: `win_rate` (default), `bradley_terry` or `reference`.
             baseline_column: the dataset's column with a reference answer, with which each completion is compared.
-            seed: of what the server compares; a judge in this process has its own.
+            seed: draws which answer of a comparison stands first, with a server; a judge in this process has its own.
             name: what the trainer's logs call the reward.
         """
         if num_generations < 2 and baseline_column is None:
             raise ConfigError(
                 "num_generations=1: one completion has no other to be compared with; pass baseline_column"
+            )
+        if seed is not None and not isinstance(judge, str):
+            raise ConfigError(
+                f"seed={seed}: a judge in this process has a seed of its own; pass it to the judge"
             )
         self.__name__ = name
         self._judge = RewardClient(judge) if isinstance(judge, str) else judge
@@ -56,16 +63,28 @@ class JudgeReward:
     def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any], **columns: Any
     ) -> list[float | None]:
-        """One reward for each completion of this process's slice."""
+        """One reward for each completion of this process's slice.
+
+        Raises:
+            RMR1Error: in all processes if one of them could not ask.
+        """
         log_metric = columns.get("log_metric")
         baselines = [None] * len(prompts) if self._baseline_column is None else columns[self._baseline_column]
         rows = list(zip(prompts, completions, baselines, strict=True))
         rank, slices = _gather(rows)
-        everything = [row for one in slices for row in one]
-        groups = list(_group(everything, self._num_generations))
-        mine = {number: self._score(groups[number]) for number in range(rank, len(groups), len(slices))}
-        _, shares = _gather(mine)
-        by_group = {number: rewards for share in shares for number, rewards in share.items()}
+        groups = list(_group([row for one in slices for row in one], self._num_generations))
+        mine = range(rank, len(groups), len(slices))
+        share: dict[int, list[float | None]] | RMR1Error
+        try:
+            share = dict(zip(mine, self._score([groups[number] for number in mine]), strict=True))
+        except RMR1Error as error:
+            share = error  # told to all, because the others wait for this process
+        _, shares = _gather(share)
+        by_group: dict[int, list[float | None]] = {}
+        for one in shares:
+            if isinstance(one, RMR1Error):
+                raise one
+            by_group |= one
         rewards = [reward for number in range(len(groups)) for reward in by_group[number]]
         start = sum(map(len, slices[:rank]))
         own = rewards[start : start + len(rows)]
@@ -73,33 +92,47 @@ class JudgeReward:
             log_metric(f"{self.__name__}/without_reward", sum(one is None for one in own) / max(1, len(own)))
         return own
 
-    def _score(self, group: Sequence[tuple[Any, Any, Any]]) -> list[float | None]:
+    def _score(self, groups: Sequence[Sequence[_Row]]) -> list[list[float | None]]:
+        """The rewards of groups; completions that say nothing have none."""
+        said = [[row for row in group if not _is_empty(row[1])] for group in groups]
+        asked = [
+            self._describe(group) for group in said if len(group) > 1 or (group and group[0][2] is not None)
+        ]
+        scored = iter(self._ask(asked))
+        found: list[list[float | None]] = []
+        for group, ones in zip(groups, said, strict=True):
+            is_asked = len(ones) > 1 or (ones and ones[0][2] is not None)
+            rewards = iter(next(scored) if is_asked else [None] * len(ones))
+            found.append([None if _is_empty(row[1]) else next(rewards) for row in group])
+        return found
+
+    def _describe(self, group: Sequence[_Row]) -> dict[str, Any]:
         question, _, baseline = group[0]
-        answers: list[Text] = [completion for _, completion, _ in group]
-        more: dict[str, Any] = {"method": self._method}
-        if baseline is not None:
-            more["baseline"] = baseline
-        elif len(answers) < 2:
-            return [None] * len(answers)
-        if any(_is_empty(one) for one in answers):
-            return self._score_said(group)
+        asked = {"question": question, "answers": [completion for _, completion, _ in group]}
+        more = {"baseline": baseline, "seed": self._seed}
+        told = {name: value for name, value in more.items() if value is not None}
+        return {**asked, "method": self._method, **told}
+
+    def _ask(self, groups: Sequence[dict[str, Any]]) -> list[list[float | None]]:
         if isinstance(self._judge, RewardClient):
-            return self._judge.score_groups([(question, answers)], seed=self._seed, **more)[0]
-        return list(self._judge.group_rewards(question, answers, **more).rewards)
-
-    def _score_said(self, group: Sequence[tuple[Any, Any, Any]]) -> list[float | None]:
-        """The rewards of those that say something; the others have none."""
-        said = [row for row in group if not _is_empty(row[1])]
-        rewards = iter(self._score(said) if said else [])
-        return [None if _is_empty(row[1]) else next(rewards) for row in group]
+            return self._judge.score_groups(groups)
+        return [list(self._judge.group_rewards(**group).rewards) for group in groups]
 
 
-def _group(rows: Sequence[Any], most: int) -> list[list[Any]]:
-    """Neighbours with the same prompt and reference, at most so many together."""
+def _group(rows: Sequence[_Row], size: int) -> list[list[_Row]]:
+    """Neighbours with the same prompt and reference, so many together, or as many as there are.
+
+    Raises:
+        ConfigError: more follow each other than such groups can hold.
+    """
     groups = []
     for _, same in groupby(rows, key=lambda row: (row[0], row[2])):
         ones = list(same)
-        groups += [ones[start : start + most] for start in range(0, len(ones), most)]
+        if len(ones) > size and len(ones) % size:
+            raise ConfigError(
+                f"num_generations={size}, and {len(ones)} completions of a prompt follow each other; pass the trainer's"
+            )
+        groups += [ones[start : start + size] for start in range(0, len(ones), size)]
     return groups
 
 

@@ -49,6 +49,7 @@ def make_app(service: Service, *, keys: Keys, log: Callable[[str], object] | Non
             for status, text in (
                 (400, "no JSON in UTF-8"),
                 (401, "no known key"),
+                (403, "a page of another site asks"),
                 (413, "too large"),
                 (422, "not what is expected"),
                 (429, "too much is waiting; Retry-After says when to come again"),

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import json
 import re
 import sys
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -152,6 +154,14 @@ class Guard:
             await send(message)
 
         try:
+            if self._keys.is_open and is_foreign(scope, headers):
+                await _refuse(
+                    tell,
+                    403,
+                    "forbidden",
+                    "a page of another site asks; a server without keys answers its own page only",
+                )
+                return
             if not self._keys.is_open and scope["path"] not in OPEN:
                 key = self._keys.find(headers.get(b"authorization"))
                 if key is None:
@@ -262,6 +272,41 @@ class Guard:
         finally:
             if not answering.done():  # it failed, so the next one tries again
                 self._kept.drop(name)
+
+
+def is_foreign(scope: Scope, headers: Mapping[bytes, str]) -> bool:
+    """Whether a browser asks for a page of another site, which nothing but keys would keep from using the judge.
+
+    It says so itself (`Origin`), or has reached this machine's own address under a name of its own (`Host`).
+    """
+    host, origin = headers.get(b"host", ""), headers.get(b"origin")
+    if origin is not None and origin.partition("://")[2] != host:
+        return True
+    server = scope.get("server")
+    is_local = server is not None and is_loopback(server[0])
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return is_local
+    return is_local and not (name == "localhost" or _is_address(name))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or name."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def find_fault(body: bytes) -> str | None:

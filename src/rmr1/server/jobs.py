@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rmr1.data.read import read_pairs
-from rmr1.errors import RMR1Error
 from rmr1.judge.base import list_keys, unfinished_pairs
 from rmr1.judge.identity import describe_run
 from rmr1.judge.summary import Tally, summarize_run
@@ -30,6 +29,7 @@ _MOST_AT_ONCE = 64
 """Pairs of a job that are asked about at a time."""
 _PAUSES = (1.0, 5.0, 20.0, 60.0)
 """Seconds before a pair is asked about again if the engine as a whole failed."""
+_PART_BYTES = 1 << 20
 _NAME = re.compile(r"[0-9a-f]{32}")
 """A job's name; nothing else is ever looked up as a folder."""
 
@@ -63,11 +63,11 @@ class Job:
             with suppress(asyncio.CancelledError):
                 await self._task
 
-    def read(self) -> bytes:
-        """The lines of its judgments."""
-        with suppress(FileNotFoundError):
-            return (self._folder / _RUN / JUDGMENTS_FILE).read_bytes()
-        return b""
+    def read(self) -> Iterator[bytes]:
+        """The lines of its judgments, part by part."""
+        with suppress(FileNotFoundError), (self._folder / _RUN / JUDGMENTS_FILE).open("rb") as file:
+            while part := file.read(_PART_BYTES):
+                yield part
 
     def describe(self) -> dict[str, Any]:
         status = "running"
@@ -81,7 +81,7 @@ class Job:
             "id": self.name,
             "status": status,
             "pairs": self.num_pairs,
-            "judged": self.read().count(b"\n"),
+            "judged": sum(part.count(b"\n") for part in self.read()),
         }
         return told if self._failure is None else {**told, "failure": self._failure}
 
@@ -89,11 +89,11 @@ class Job:
         self._failure = None
         try:
             await self._judge_all()
-        except* (RMR1Error, OSError) as errors:
+        except* Exception as errors:
             first = errors.exceptions[0]
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
-            self._failure = str(first)
+            self._failure = str(first) or type(first).__name__
 
     async def _judge_all(self) -> None:
         judge = self._service.judge

@@ -14,15 +14,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict, Field
 
-from rmr1.data.sources.messages import as_turns
 from rmr1.engines.base import Request as EngineRequest
 from rmr1.engines.base import SamplingParams
-from rmr1.errors import DataError
 from rmr1.judge.ask import Ask, ask_once
 from rmr1.judge.generative import GenerativeJudge
 from rmr1.records import NO_TEXT, Generation, JudgePrompt
 from rmr1.server.service import Service, ServiceError, hear_out
-from rmr1.server.wire.common import Body
+from rmr1.server.wire.common import Body, read_turns
 from rmr1.server.worker import Askings
 
 _MEANINGLESS = (
@@ -99,10 +97,7 @@ def _read(body: ChatBody) -> tuple[SamplingParams, JudgePrompt]:
     for name, value in (body.model_extra or {}).items():
         if name not in _MEANINGLESS and value not in _DEFAULTS.get(name, (None,)):
             raise ServiceError(422, "unsupported", f"{name} is not supported")
-    try:
-        messages = tuple(as_turns(body.messages, "messages", "user"))
-    except DataError as error:
-        raise ServiceError(422, "invalid", str(error)) from None
+    messages = read_turns(body.messages, "messages", "user")
     stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
     params = SamplingParams(
         temperature=body.temperature,

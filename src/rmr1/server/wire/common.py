@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rmr1.data.objects import as_pair
 from rmr1.data.sources.messages import as_turns
 from rmr1.errors import DataError
-from rmr1.messages import Message, Messages, Role
+from rmr1.messages import ImagePart, Message, Messages, Role
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.service import ServiceError
 from rmr1.store.codec import dump_record
@@ -47,10 +48,30 @@ def read_messages(value: Text, name: str, role: Role = "assistant") -> Messages:
         raise ServiceError(422, "invalid", f"{name} is empty")
     if isinstance(value, str):
         return (Message(role=role, content=value),)
+    return read_turns(value, name, role)
+
+
+def read_turns(value: list[dict[str, Any]], name: str, role: Role) -> Messages:
+    """Messages; pictures at URLs of other machines, or in the request itself.
+
+    Raises:
+        ServiceError: it is no conversation, or has a picture elsewhere.
+    """
     try:
-        return as_turns(value, name, role)
+        return _refuse_files(as_turns(value, name, role), name)
     except DataError as error:
         raise ServiceError(422, "invalid", str(error)) from None
+
+
+def _refuse_files(messages: Messages, name: str) -> Messages:
+    """Refuse pictures that are files: an engine would read them from this machine for whoever asks."""
+    for message in messages:
+        for part in () if isinstance(message.content, str) else message.content:
+            if isinstance(part, ImagePart) and urlsplit(part.url).scheme not in ("http", "https", "data"):
+                raise ServiceError(
+                    422, "invalid", f"{name}: a picture has to be at an http, https or data URL"
+                )
+    return messages
 
 
 def read_pair(question: Text, a: Text, b: Text) -> PreferencePair:
@@ -59,9 +80,12 @@ def read_pair(question: Text, a: Text, b: Text) -> PreferencePair:
         ServiceError: one of them is empty or no conversation.
     """
     try:
-        return as_pair(question, a, b)
+        pair = as_pair(question, a, b)
     except DataError as error:
         raise ServiceError(422, "invalid", str(error)) from None
+    for name, messages in (("question", pair.prompt), ("a", pair.response_a), ("b", pair.response_b)):
+        _refuse_files(messages, name)
+    return pair
 
 
 def dump_judgment(key: str, judgment: Judgment) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rmr1.rewards.groups import RewardMethod
 from rmr1.server.barrier import Asked, Barrier
 from rmr1.server.comparing import Threads
 from rmr1.server.service import Service, ServiceError, hear_out
+from rmr1.server.settings import ServeSettings
 from rmr1.server.wire.common import Text, Timed, read_messages
 from rmr1.store.codec import dump_record, dumps
 
@@ -89,6 +90,15 @@ def name_group(*parts: object) -> str:
     return hashlib.blake2b(dumps([str(part) for part in parts]), digest_size=16).hexdigest()
 
 
+def check_size(size: int, settings: ServeSettings) -> None:
+    """
+    Raises:
+        ServiceError: a group may not be so large.
+    """
+    if size > settings.most_group:
+        raise ServiceError(422, "too_many", f"a group of {size}; at most {settings.most_group}")
+
+
 def make_router(service: Service, barrier: Barrier) -> APIRouter:
     router = APIRouter(tags=["groups"])
     threads = Threads(service)
@@ -128,10 +138,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
                 "undecided": found.undecided,
             }
         assert body.size is not None and body.answer is not None
-        if body.size > service.settings.most_group:
-            raise ServiceError(
-                422, "too_many", f"a group of {body.size}; at most {service.settings.most_group}"
-            )
+        check_size(body.size, service.settings)
         asked = Asked(
             size=body.size,
             prompt=read_messages(body.question, "question", "user"),

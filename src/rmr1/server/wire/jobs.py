@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field
 
 from rmr1.server.jobs import Jobs
@@ -43,16 +44,16 @@ def make_router(service: Service, jobs: Jobs | None) -> APIRouter:
         return job.describe()
 
     @router.get("", summary="All jobs")
-    async def list_jobs() -> dict[str, Any]:
+    def list_jobs() -> dict[str, Any]:
         return {"jobs": [job.describe() for job in require().list()]}
 
     @router.get("/{name}", summary="How far a job is")
-    async def show(name: str) -> dict[str, Any]:
+    def show(name: str) -> dict[str, Any]:
         return require().find(name).describe()
 
     @router.get("/{name}/judgments", summary="What is judged so far, a line of JSON each")
     async def read(name: str) -> Response:
-        return Response(require().find(name).read(), media_type="application/x-ndjson")
+        return StreamingResponse(require().find(name).read(), media_type="application/x-ndjson")
 
     @router.delete("/{name}", summary="Stop a job; what is judged stays")
     async def stop(name: str) -> dict[str, Any]:

@@ -22,8 +22,9 @@ from rmr1.records import Candidates
 from rmr1.server.barrier import Asked, Barrier
 from rmr1.server.comparing import Threads
 from rmr1.server.service import Service, ServiceError, hear_out
+from rmr1.server.settings import ServeSettings
 from rmr1.server.wire.common import OpenBody, describe_failure, is_failed, read_messages, read_pair
-from rmr1.server.wire.groups import name_group
+from rmr1.server.wire.groups import check_size, name_group
 from rmr1.store.codec import dumps
 from rmr1.verdicts.probability import tell_probability
 
@@ -64,7 +65,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
     @router.post("/verify", summary="Reward of a rollout of NeMo Gym")
     async def verify(body: VerifyBody, request: Request) -> dict[str, Any]:
         extra = body.model_extra or {}
-        asked, name, index = _read_rollout(body, extra, service.settings.group_size)
+        asked, name, index = _read_rollout(body, extra, service.settings)
         answer = (assistant(read_output(body.response)),)
         deadline = service.deadline(None)
         echoed = {**extra, "responses_create_params": body.responses_create_params, "response": body.response}
@@ -178,7 +179,7 @@ def read_output(response: Mapping[str, Any]) -> str:
 
 
 def _read_rollout(
-    body: VerifyBody, extra: Mapping[str, Any], group_size: int | None
+    body: VerifyBody, extra: Mapping[str, Any], settings: ServeSettings
 ) -> tuple[Asked, str, int]:
     create = body.responses_create_params
     prompt = read_messages(create.get("input", []), "responses_create_params.input", "user")
@@ -191,13 +192,14 @@ def _read_rollout(
         return asked, name_group("nemo", dumps(create).decode(), reference, read_output(body.response)), 0
     task = extra.get("_ng_group_id", extra.get("_ng_task_index", extra.get("prompt_id")))
     index = extra.get("_ng_rollout_index")
-    size = extra.get("group_size", group_size)
+    size = extra.get("group_size", settings.group_size)
     if task is None or not isinstance(index, int) or not isinstance(size, int) or size < 2:
         raise ServiceError(
             422,
             "invalid",
             "expected a reference, or _ng_task_index and _ng_rollout_index with group_size (or a server that knows it)",
         )
+    check_size(size, settings)
     attempt = extra.get("_ng_group_attempt", extra.get("_ng_attempt_index", 0))
     name = name_group("nemo", task, attempt, dumps(create.get("input")).decode())
     return Asked(size=size, prompt=prompt, method="win_rate"), name, index % size

@@ -19,8 +19,9 @@ from rmr1.messages import assistant, user
 from rmr1.prompts.escape import find_tokens, is_control
 from rmr1.server.barrier import Asked, Barrier, Reward
 from rmr1.server.service import Service, ServiceError, hear_out
+from rmr1.server.settings import ServeSettings
 from rmr1.server.wire.common import OpenBody
-from rmr1.server.wire.groups import name_group
+from rmr1.server.wire.groups import check_size, name_group
 
 CLIENT_SECONDS = 170.0
 """The client gives up after 180 seconds and asks again."""
@@ -68,7 +69,7 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
 async def _score(
     service: Service, barrier: Barrier, query: str, prompt: str, label: Any, deadline: float
 ) -> float:
-    asked, group = read_label(label, prompt, service.settings.group_size)
+    asked, group = read_label(label, prompt, service.settings)
     answer = cut_answer(query, prompt)
     try:
         if not answer.strip():
@@ -115,7 +116,7 @@ def cut_answer(query: str, prompt: str) -> str:
         answer = body[: min(ends)]
 
 
-def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, str]:
+def read_label(label: Any, prompt: str, settings: ServeSettings) -> tuple[Asked, str]:
     """What a label says of the group and its reference answer.
 
     Raises:
@@ -123,7 +124,7 @@ def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, 
     """
     try:
         values = json.loads(label) if isinstance(label, str) else label
-    except ValueError:
+    except (ValueError, RecursionError):
         values = None
     if not isinstance(values, dict) or not {"group", "reference"} & values.keys():
         raise ServiceError(
@@ -131,10 +132,12 @@ def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, 
             "invalid",
             'a label has to be JSON such as {"group": "row-17"} or {"reference": "a good answer"}',
         )
-    reference, size = values.get("reference"), values.get("size", group_size)
+    reference, size = values.get("reference"), values.get("size", settings.group_size)
     question = values.get("question", prompt)
     if not isinstance(question, str) or not isinstance(reference, str | None):
         raise ServiceError(422, "invalid", "question and reference of a label have to be texts")
+    if not question.strip() or (reference is not None and not reference.strip()):
+        raise ServiceError(422, "invalid", "question or reference of a label is empty")
     if reference is not None:
         baseline = (assistant(reference),)
         return Asked(size=1, prompt=(user(question),), method="reference", baseline=baseline), str(label)
@@ -144,4 +147,5 @@ def read_label(label: Any, prompt: str, group_size: int | None) -> tuple[Asked, 
             "invalid",
             "the size of the group is not known: write it into the label, or start the server with it",
         )
+    check_size(size, settings)
     return Asked(size=size, prompt=(user(question),), method="win_rate"), str(values["group"])
