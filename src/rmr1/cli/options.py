@@ -175,7 +175,7 @@ def add_run_arguments(parser: ArgumentParser) -> None:
 
 
 def add_cluster_arguments(parser: ArgumentParser) -> None:
-    """Where many actors judge, instead of this process."""
+    """The cluster whose actors judge, instead of this process."""
     cluster = partial(add, parser.add_argument_group("cluster"))
     where = (
         "judge over Ray: HOST:PORT, auto (the cluster of this machine), or local (one of this run; the default outside of "

@@ -39,7 +39,7 @@ class Recipe:
     cascade: tuple[str, ...] | None = None
     thresholds: tuple[float | None, ...] | None = None
     directory: str | None = None
-    """Where relative names of files count from, if it is there."""
+    """The folder that relative names of files count from, if it is there."""
 
     def load(self) -> LoadedJudge:
         """The judge, in this process.

@@ -58,7 +58,7 @@ class Answer:
 
     number: int
     judgments: tuple[tuple[str, Judgment], ...]
-    """Of every item, or, if there is an error, of those that were finished before it."""
+    """Judgments of every item, or, if there is an error, of those that were finished before it."""
     notes: tuple[str, ...] = ()
     """What the actor's engine found out."""
     error: RMR1Error | None = None

@@ -1,4 +1,4 @@
-"""Where driver, reader and actors meet: blocks wait here until they are read, and what actors say waits for the driver.
+"""The meeting place of driver, reader and actors: blocks wait here until they are read, and what actors say for the driver.
 
 The class is an actor of Ray's with coroutines as methods; in a test it is an object.
 """
@@ -19,7 +19,7 @@ class Reports:
     """What actors said of themselves."""
 
     profiles: list[Profile] = field(default_factory=list)
-    """Of actors that were loaded since this was last asked for."""
+    """Profiles of actors that were loaded since this was last asked for."""
     failure: RMR1Error | None = None
     """Why the actors cannot go on."""
 

@@ -37,7 +37,7 @@ OUT_PER_ACTOR = 16
 
 
 class Workers(Protocol):
-    """Where blocks are judged."""
+    """The place where blocks are judged."""
 
     most: int
     """Actors at most."""

@@ -26,7 +26,7 @@ _EXPECTED = "expected HOST:PORT, auto (the cluster of this machine) or local (on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterOptions:
-    """Where a run is judged, and by how many."""
+    """The place where a run is judged, and the number of judges."""
 
     address: str = "local"
     """`local`, `auto`, or HOST:PORT."""

@@ -37,7 +37,7 @@ class Profile:
     price: Price | None = None
     advice: str | None = None
     version: str = __version__
-    """Of the package."""
+    """Version of the package."""
 
 
 def profile_judge(judge: LoadedJudge) -> Profile:

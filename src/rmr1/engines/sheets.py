@@ -27,7 +27,7 @@ class Sheet:
     """A JSON object to be filled instead of a text; for engines that cannot go on with one (`Guidable`)."""
 
     fields: tuple[Field, ...]
-    """In their sequence. If the last one has choices, `verdict_logprobs` are those of its value."""
+    """Fields in their sequence. If the last one has choices, `verdict_logprobs` are those of its value."""
 
 
 def find_value(text: str, name: str) -> tuple[int, int] | None:

@@ -46,7 +46,7 @@ class ManagerSettings(BaseModel):
     seconds: float = Field(default=600.0, gt=0)
     """How long a reward is waited for, from when the sample is finished; longer than its siblings take to be sampled."""
     method: Literal["win_rate", "bradley_terry", "reference"] | None = None
-    """By default `reference` for rows that have one, else `win_rate`."""
+    """Method of the rewards; by default `reference` for rows that have one, else `win_rate`."""
     on_failure: Literal["raise", "zero"] = "raise"
     """What becomes of a sample without a reward: an error, or 0.0, the mean of a group's rewards, and `judge_failed` 1.0."""
 

@@ -64,7 +64,7 @@ class Anchors:
     question: Messages
     answers: tuple[Messages, ...]
     strengths: tuple[float, ...]
-    """In log-odds; they sum to 0 over the different answers."""
+    """Strengths in log-odds, which sum to 0 over the different answers."""
     errors: tuple[float, ...]
     prior_sd: float = PRIOR_SD
     judge: Mapping[str, Any]
@@ -77,7 +77,7 @@ class AnchoredScore:
     """The strength of one answer among anchors."""
 
     strength: float | None
-    """In log-odds, on the anchors' scale; None if no comparison has a verdict."""
+    """Strength in log-odds, on the anchors' scale; None if no comparison has a verdict."""
     error: float | None
     """Its standard error, the anchors taken as exact."""
     problem: Problem | None = None

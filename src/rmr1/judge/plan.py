@@ -60,7 +60,7 @@ class JudgePlan:
     options: dict[str, Any] = field(default_factory=dict)
     """The engine's options, its defaults included."""
     parts: Parts = (0,)
-    """Of a text of the judge's own family."""
+    """Parts of a text of the judge's own family."""
 
     @property
     def writes(self) -> bool:

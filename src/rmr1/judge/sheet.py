@@ -18,7 +18,7 @@ from rmr1.prompts.thinking import Pair
 from rmr1.records import NO_TEXT, Generation, JudgePrompt
 
 _REST_TOKENS = 128
-"""For all that is no part: names of fields, quotation marks, type and answer."""
+"""Tokens for all that is no part: names of fields, quotation marks, type and answer."""
 _TYPE = Field(name="type", about="The kind of the task.", choices=tuple(TYPES))
 _WORK = Field(name="work", about="The solution if the type is Reasoning, the rubric if it is Chat.")
 _EVALUATION = Field(name="evaluation", about="The evaluation of the responses.")

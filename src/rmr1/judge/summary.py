@@ -68,7 +68,7 @@ class Tally:
     subsets: dict[str, list[int]] = field(default_factory=dict)
     """subset -> [labelled, correct]."""
     criteria: Counter[str] = field(default_factory=Counter)
-    """Of texts that were given criteria: `texts`, `complete` texts, `asked` criteria, one for each text that was to score
+    """Counts of texts that were given criteria: `texts`, `complete` texts, `asked` criteria, one for each text that was to score
     it, and `scored` ones, for both answers."""
     orders: OrderCounts = field(default_factory=OrderCounts)
     stages: Counter[str] = field(default_factory=Counter)

@@ -57,7 +57,7 @@ class Rewards:
 
     values: tuple[float | None, ...]
     problems: tuple[Problem | None, ...]
-    """Of an answer without reward the commonest reason why its comparisons failed."""
+    """The commonest reason why the comparisons of an answer without reward failed."""
 
 
 def read_preference(judgment: Judgment) -> Preference:

@@ -42,7 +42,7 @@ class Strengths:
     """The fit: a number for every answer that was compared, and None for the others."""
 
     values: tuple[float | None, ...]
-    """In log-odds, less their mean: they sum to 0."""
+    """Strengths in log-odds, less their mean, so they sum to 0."""
     errors: tuple[float | None, ...]
     """Standard errors of the values."""
 

@@ -36,14 +36,14 @@ class Figures:
     scored: int = 0
     """Those that score both answers by it."""
     parted: int = 0
-    """Of these, those that give the answers different scores and have a verdict for one of them."""
+    """Those among them that give the answers different scores and have a verdict for one of them."""
     followed: int = 0
-    """Of these, those whose verdict is for the answer with the higher score."""
+    """Those among them whose verdict is for the answer with the higher score."""
     weighable: int = 0
     """Texts that score both answers by every criterion, one of several, and whose verdict is on the side of the weighted
     sum."""
     turned: int = 0
-    """Of these, those whose weighted sum would not be on that side without it."""
+    """Those among them whose weighted sum would not be on that side without it."""
 
     def add(self, other: Figures) -> None:
         """Count the other's texts too."""
@@ -65,7 +65,7 @@ class RubricCounts:
     criteria: dict[str, Figures] = field(default_factory=dict)
     """Name of a criterion (`name_criterion`) -> what is known of it."""
     sums: Counter[str] = field(default_factory=Counter)
-    """Of the texts that score both answers by every criterion and have a verdict for one: whose weighted sum is with it
+    """Texts that score both answers by every criterion and have a verdict for one, by whether their weighted sum is with it
     (`with`), for the other answer (`against`), or `level`."""
 
     def add(self, judgment: Judgment, *, is_shared: bool = False) -> None:

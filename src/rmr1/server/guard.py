@@ -76,9 +76,9 @@ class _Kept:
     def __init__(self, seconds: float):
         self._seconds = seconds
         self._found: dict[bytes, tuple[bytes, asyncio.Future[_Answer]]] = {}
-        """By name: the digest of the body, and its answer."""
+        """Name -> digest of the body, and its answer."""
         self._kept: OrderedDict[bytes, tuple[float, int]] = OrderedDict()
-        """Of those that are answered: since when, and their bytes."""
+        """Name of an answered request -> since when, and its bytes."""
         self._num_bytes = 0
 
     def find(self, name: bytes) -> tuple[bytes, asyncio.Future[_Answer]] | None:

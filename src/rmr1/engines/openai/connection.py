@@ -43,7 +43,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    """By names, in whatever case they are looked up."""
+    """Headers by their names, in whatever case they are looked up."""
     content: bytes
 
 

@@ -1,4 +1,4 @@
-"""Which comparisons come next, by what those before them gave: pure plans that know no judge and no texts.
+"""Plans of comparisons: what comes next follows from what those before it gave. They know no judge and no texts.
 
 A plan is a generator over answers 0, 1, ..., whose sequence is drawn before (`rmr1.judge.ranking.contest`). It yields
 rounds, each a tuple of comparisons that may be made at the same time, is sent their outcomes and returns the places. No
@@ -64,7 +64,7 @@ def round_robin(num_answers: int) -> Plan:
 
 
 def swiss(num_answers: int) -> Plan:
-    """In each round those with as few losses meet; a tie or a split vote is half a loss for each, and a comparison without
+    """Those with as few losses meet in each round; a tie or a split vote is half a loss for each, and a comparison without
     verdict is none."""
     losses = [0.0] * num_answers
     played: set[Comparison] = set()
