@@ -33,15 +33,14 @@ from rmr1.cli.session import (
     format_criteria_counts,
     format_orders,
     format_usage,
-    list_sources,
+    named_sources,
     open_judge,
     refuse_foreign,
-    spool_standard_input,
     tell,
     tell_resumed,
 )
 from rmr1.console import Console, Progress
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import ConfigError
 from rmr1.judge.asked import describe_command, find_summary, read_command
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.identity import describe_run
@@ -97,12 +96,7 @@ def run(arguments: Namespace) -> int:
         if arguments.dry_run:
             return print_dry_run(arguments, config, config.judge_settings(), pairs)
         return _print_judgments(arguments, config, pairs)
-    is_piped = arguments.pairs == ["-"]
-    if "-" in arguments.pairs and not is_piped:
-        raise ConfigError("- is standard input and stands alone; give the files without it")
-    spooled = spool_standard_input() if is_piped else None
-    try:
-        sources = [str(spooled)] if spooled else list_sources(arguments.pairs)
+    with named_sources(arguments.pairs) as (sources, is_piped):
         source = scan_pairs(sources, config.data, tell=tell, is_piped=is_piped)
         refuse_foreign(config, source.pairs())
         if arguments.dry_run:
@@ -125,13 +119,6 @@ def run(arguments: Namespace) -> int:
                     tell(f"{folder}: nothing is left to judge{widen}")
                 return _print_summary(arguments, summary)
         return _run_to_folder(arguments, config, source, stored)
-    except DataError as error:
-        if spooled is None or str(error.path) != str(spooled):
-            raise
-        raise DataError(error.message, path="standard input", line=error.line) from None
-    finally:
-        if spooled:
-            spooled.unlink(missing_ok=True)
 
 
 def _print_judgments(arguments: Namespace, config: JudgeConfig, pairs: Iterable[PreferencePair]) -> int:

@@ -38,15 +38,14 @@ from rmr1.cli.options import (
 )
 from rmr1.cli.session import (
     format_usage,
-    list_sources,
+    named_sources,
     open_judge,
     refuse_foreign,
-    spool_standard_input,
     tell,
     tell_resumed,
 )
 from rmr1.console import Progress
-from rmr1.errors import ConfigError, DataError
+from rmr1.errors import ConfigError
 from rmr1.judge.asked import SECTION, describe_command, read_command
 from rmr1.judge.base import PairJudge
 from rmr1.judge.config import JudgeConfig
@@ -112,24 +111,12 @@ def run(arguments: Namespace) -> int:
         raise ConfigError(f"--dpo {arguments.dpo}: exists; choose another name or pass --force")
     config = build_config(arguments, stored)
     config.judge_settings()  # a wrong setting is said before the data are read
-    is_piped = arguments.lists == ["-"]
-    if "-" in arguments.lists and not is_piped:
-        raise ConfigError("- is standard input and stands alone; give the files without it")
-    spooled = spool_standard_input() if is_piped else None
-    try:
-        sources = [str(spooled)] if spooled else list_sources(arguments.lists)
+    with named_sources(arguments.lists) as (sources, is_piped):
         source = scan_candidates(sources, config.data, tell=tell, is_piped=is_piped)
         refuse_foreign(config, (pair for one in source.candidates() for pair in list_pairs(one)))
         if arguments.dry_run:
             return _print_dry_run(arguments, config, source)
         return _rank(arguments, config, source, stored)
-    except DataError as error:
-        if spooled is None or str(error.path) != str(spooled):
-            raise
-        raise DataError(error.message, path="standard input", line=error.line) from None
-    finally:
-        if spooled:
-            spooled.unlink(missing_ok=True)
 
 
 def _print_dry_run(arguments: Namespace, config: JudgeConfig, source: CandidateSource) -> int:

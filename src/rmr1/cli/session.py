@@ -6,13 +6,14 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rmr1.cluster.options import ClusterOptions
 from rmr1.data.files import expand_pattern, list_files
-from rmr1.errors import DataError
+from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge
 from rmr1.judge.config import JudgeConfig
 from rmr1.judge.consistency import difference_interval
@@ -98,11 +99,29 @@ def tell_resumed(folder: object, num_stored: int, limit: int | None, *, quiet: b
         tell(f"{folder}: going on after {num_stored} finished items")
 
 
-def spool_standard_input() -> Path:
-    """Standard input as a temporary JSONL file, so that it can be read twice."""
+@contextmanager
+def named_sources(names: Sequence[str]) -> Iterator[tuple[list[str], bool]]:
+    """(the sources that a command line names, whether they are a copy of standard input): `-` alone is standard input, kept
+    in a temporary file so that it can be read twice.
+
+    Raises:
+        ConfigError: `-` stands among files. DataError: a pattern fits no file; those of the block's, with the place renamed.
+    """
+    if list(names) != ["-"]:
+        if "-" in names:
+            raise ConfigError("- is standard input and stands alone; give the files without it")
+        yield list_sources(names), False
+        return
     with tempfile.NamedTemporaryFile(prefix="rmr1-", suffix=".jsonl", delete=False) as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-    return Path(file.name)
+    try:
+        yield [file.name], True
+    except DataError as error:
+        if str(error.path) != file.name:
+            raise
+        raise DataError(error.message, path="standard input", line=error.line) from None
+    finally:
+        Path(file.name).unlink(missing_ok=True)
 
 
 def format_usage(summary: Mapping[str, Any]) -> list[str]:
