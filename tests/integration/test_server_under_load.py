@@ -194,9 +194,11 @@ def test_rollouts_of_one_row_are_each_compared_with_its_reference() -> None:
 
 def test_an_engine_that_fails_as_a_whole_makes_no_reward_of_the_rest() -> None:
     class Dies(Numbers):
+        is_dying = True
+
         def generate(self, requests: Any, params: Any) -> Any:
             for answered in super().generate(requests, params):
-                if self.num_asked == 3:
+                if self.num_asked >= 3 and self.is_dying:
                     raise RuntimeError("the engine is gone")
                 yield answered
 
@@ -204,12 +206,14 @@ def test_an_engine_that_fails_as_a_whole_makes_no_reward_of_the_rest() -> None:
         {"question": QUESTION, "group": "g", "size": 3, "index": index, "answer": answer}
         for index, answer in enumerate(["10", "70", "30"])
     ]
-    with serving(Dies()) as served:
+    engine = Dies()
+    with serving(engine) as served:
         replies = post_all(served, "/v1/group/score", bodies)
         assert [one.status_code for one in replies] == [502] * 3
         assert (
             replies[0].json()["error"]["type"] == "engine_failed" and replies[0].json()["error"]["retryable"]
         )
+        engine.is_dying = False
         again = post_all(served, "/v1/group/score", bodies)
     assert [one.json().get("reward") for one in again] == direct(["10", "70", "30"])
 
