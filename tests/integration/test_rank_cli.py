@@ -189,3 +189,13 @@ def test_a_model_that_answers_nothing_is_told(capsys, lists: Path, tmp_path: Pat
     code, out, _ = rank(capsys, lists, "-m", f"replay:{replay}", "--limit", "1")
     assert code == 1 and "the model has answered nothing" in out
     assert "without a place: 5 answers, about which no comparison has a verdict" in out
+
+
+def test_the_pairs_alone_are_printed_for_another_program(capfdbinary, lists: Path) -> None:
+    assert main(["rank", str(lists), "-m", "scripted:longer", "--to", "dpo"]) == 0
+    printed = capfdbinary.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [[one["content"] for one in row["chosen"]] for row in rows] == [["x" * 9], ["longer than that"]]
+    assert rows[0]["prompt"] == [{"role": "user", "content": "Which?"}]
+    assert b"3 questions ranked by swiss" in printed.err
+    assert main(["rank", str(lists), "-m", "scripted:longer", "--to", "dpo", "--json"]) == 2

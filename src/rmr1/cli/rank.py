@@ -24,6 +24,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -88,6 +89,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--dpo FILE",
         "write the best and the worst answer of each question (prompt, chosen, rejected)",
     )
+    printed = "print the best and the worst answer of each question, a line of JSON each, instead of tables"
+    add(ranking, "--to FORM", printed, choices=("dpo",))
     add(ranking, "--force", "replace the file of --dpo if it exists")
     add_cluster_arguments(parser)
     add_judging_arguments(parser, limit="only the first N questions")
@@ -109,6 +112,8 @@ def run(arguments: Namespace) -> int:
         raise ConfigError(f"--prior-sd {arguments.prior_sd:g}: expected more than 0")
     if arguments.dpo is not None and Path(arguments.dpo).exists() and not arguments.force:
         raise ConfigError(f"--dpo {arguments.dpo}: exists; choose another name or pass --force")
+    if arguments.to is not None and (arguments.json or arguments.dpo is not None):
+        raise ConfigError(f"--to {arguments.to} prints the pairs; leave --json and --dpo out")
     config = build_config(arguments, stored)
     config.judge_settings()  # a wrong setting is said before the data are read
     with named_sources(arguments.lists) as (sources, is_piped):
@@ -208,6 +213,11 @@ def _rank_to_folder(
 
 
 def _show(arguments: Namespace, ranking: Ranking, number: int) -> None:
+    if arguments.to is not None:
+        if (row := preference_row(ranking)) is not None:
+            sys.stdout.buffer.write(dumps(row) + b"\n")
+            sys.stdout.buffer.flush()
+        return
     if arguments.output is not None:
         if not arguments.json and number <= _SHOWN:
             print_ranking(ranking)
@@ -228,24 +238,25 @@ def _write_preference(file: BinaryIO, ranking: Ranking, path: str) -> bool:
 
 def _print_summary(arguments: Namespace, counts: RankingTally, summary: dict[str, Any], written: int) -> int:
     is_useless = is_unanswered(summary["items"], summary["problems"])
+    say = partial(print, file=None if arguments.to is None else sys.stderr)
     if arguments.json:
         if arguments.output is not None:
             print_json(summary)
     else:
         if counts.questions > _SHOWN and arguments.output is not None:
-            print(f"and {counts.questions - _SHOWN} more in {arguments.output}/rankings.jsonl\n")
+            say(f"and {counts.questions - _SHOWN} more in {arguments.output}/rankings.jsonl\n")
         if is_useless:
-            print(f"none of {summary['items']} comparisons is judged: the model has answered nothing")
+            say(f"none of {summary['items']} comparisons is judged: the model has answered nothing")
         for line in (*describe_rankings(counts.describe()), *format_usage(summary)):
-            print(line)
+            say(line)
         if summary["failed"]:
-            print(
+            say(
                 f"failed: {summary['failed']} comparisons, for which the engine gave an error; --retry-failed asks again"
             )
         if summary["cached"]:
-            print(f"from the cache: {summary['cached']} comparisons, for which nothing was asked")
+            say(f"from the cache: {summary['cached']} comparisons, for which nothing was asked")
         if arguments.output is not None:
-            print(f"read the comparisons: rmr1 show {arguments.output}")
+            say(f"read the comparisons: rmr1 show {arguments.output}")
     if arguments.dpo is not None:
         left = counts.questions - written
         told = f"; {left} left out, whose best and worst are not told apart" if left else ""
