@@ -61,6 +61,8 @@ class Service:
         self.settings = settings
         self.metrics = Metrics(queue)
         self._counted_failures = 0
+        self._placed: PairJudge | None = None
+        """The judge as it is asked in both orders, which every comparison of a group wants."""
 
     @property
     def is_ready(self) -> bool:
@@ -88,7 +90,9 @@ class Service:
         if order is None or self.judge.order in (None, order):
             return self.judge
         try:
-            return place_both(self.judge)
+            if self._placed is None:
+                self._placed = place_both(self.judge)
+            return self._placed
         except ConfigError as error:
             raise ServiceError(422, "unsupported", str(error)) from None
 
