@@ -286,6 +286,8 @@ def test_the_model_itself_is_asked_as_openai_asks(served: Served) -> None:
         told = client.post("/v1/chat/completions", json=body).json()
         assert [one["message"]["content"] for one in told["choices"]] == ["I would rather not say."] * 2
         assert told["usage"]["completion_tokens"] > 0
+        long = client.post("/v1/chat/completions", json={**body, "max_tokens": 10**6})
+        assert long.status_code == 422 and "at most 8192" in long.json()["error"]["message"]
         refused = client.post("/v1/chat/completions", json={**body, "tools": [{"type": "function"}]})
         assert refused.status_code == 422 and "tools is not supported" in refused.json()["error"]["message"]
 

@@ -71,17 +71,16 @@ def make_router(service: Service) -> APIRouter:
 
     @router.post("/v1/chat/completions", summary="Ask the model itself", tags=["model"])
     async def complete(body: ChatBody, request: Request) -> dict[str, Any]:
-        params, prompt = _read(body)
+        judge = service.judge
+        if not isinstance(judge, GenerativeJudge):
+            raise ServiceError(
+                422, "no_text", f"{judge.name} is not one model that writes, which could be asked for a text"
+            )
+        params, prompt = _read(body, judge.settings.sampling.max_new_tokens)
         key = f"chat-{uuid.uuid4().hex}"
         seed = secrets.randbits(53) if body.seed is None else body.seed
 
         def make(_: Askings) -> Ask[Any, Any]:
-            if not isinstance(service.judge, GenerativeJudge):
-                raise ServiceError(
-                    422,
-                    "no_text",
-                    f"{service.judge.name} is not one model that writes, which could be asked for a text",
-                )
             asked = EngineRequest(key=key, prompt=prompt, seed=seed, params=params)
             return Ask(key=key, steps=ask_once((asked,), lambda answers: answers[0]))
 
@@ -93,16 +92,19 @@ def make_router(service: Service) -> APIRouter:
     return router
 
 
-def _read(body: ChatBody) -> tuple[SamplingParams, JudgePrompt]:
+def _read(body: ChatBody, most_tokens: int) -> tuple[SamplingParams, JudgePrompt]:
     for name, value in (body.model_extra or {}).items():
         if name not in _MEANINGLESS and value not in _DEFAULTS.get(name, (None,)):
             raise ServiceError(422, "unsupported", f"{name} is not supported")
     messages = read_turns(body.messages, "messages", "user")
     stop = [body.stop] if isinstance(body.stop, str) else body.stop or []
+    wanted = body.max_completion_tokens or body.max_tokens or most_tokens
+    if wanted > most_tokens:
+        raise ServiceError(422, "too_many", f"{wanted} tokens; this server writes at most {most_tokens}")
     params = SamplingParams(
         temperature=body.temperature,
         top_p=body.top_p,
-        max_new_tokens=body.max_completion_tokens or body.max_tokens or SamplingParams().max_new_tokens,
+        max_new_tokens=wanted,
         num_samples=body.n,
         stop=tuple(stop),
     )
