@@ -16,7 +16,7 @@ from rich.text import Text
 
 from rmr1.judge.summary import Tally, is_unanswered
 from rmr1.records import Judgment
-from rmr1.screen import format_count, format_percent, format_seconds, one_line, print, spell
+from rmr1.screen import format_bytes, format_count, format_percent, format_seconds, one_line, print, spell
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -245,3 +245,25 @@ class Display(Status):
     def line(self, width: int) -> str:
         parts = [f"step {self._done}/{self._total}", *self._describe(self._last or {}), self.time_told]
         return fit(parts, width, dropped=range(len(parts) - 2, 0, -1))
+
+
+class ByteProgress(Status):
+    """What is being read, and how much of it is through."""
+
+    def __init__(self, label: str, total: int, **options: Any):
+        super().__init__(total, **options)
+        self._label = one_line(label)
+
+    def report(self, done: int, total: int) -> None:
+        """May be called often; the total may grow."""
+        self._done, self._total = done, total
+        self.show()
+
+    def line(self, width: int) -> str:
+        parts = [
+            self._label,
+            f"{format_bytes(self._done)} of {format_bytes(self._total or 0)}",
+            f"{format_bytes(int(self.rate))}/s",
+            self.time_told,
+        ]
+        return fit(parts, width, dropped=(2,))

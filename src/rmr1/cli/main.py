@@ -25,6 +25,7 @@ VERBS = {
     "judge": "judge pairs and say why",
     "rank": "put several answers to a question in order",
     "show": "read judgments, or what a training folder holds",
+    "view": "read judgments in a browser",
     "export": "write judgments for other programs",
     "report": "sum a run up: an HTML page, Markdown or JSON",
     "rubrics": "list the criteria of judgments, and which decide",

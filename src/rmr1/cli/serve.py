@@ -11,7 +11,6 @@ A judge that reasons takes seconds to minutes an answer; requests of all callers
 from __future__ import annotations
 
 import signal
-import socket
 from argparse import ArgumentParser, Namespace
 from contextlib import suppress
 from functools import partial
@@ -21,6 +20,7 @@ from rmr1.cli.options import add, add_judging_arguments, build_config
 from rmr1.cli.session import open_judge, tell
 from rmr1.errors import ConfigError
 from rmr1.plugins import require
+from rmr1.server.listen import listen, name_address
 from rmr1.server.queue import ClosedError
 from rmr1.server.settings import ServeSettings
 
@@ -81,13 +81,12 @@ def run(arguments: Namespace) -> int:
         if config.calibration not in (None, arguments.require_calibration):
             raise ConfigError("--calibration and --require-calibration name two files")
         config = config.model_copy(update={"calibration": arguments.require_calibration})
-    listener = _listen(arguments.host, arguments.port)
+    listener = listen(arguments.host, arguments.port)
     queue, workers = start_workers(
         partial(open_judge, config), num_workers=arguments.replicas, most_waiting=settings.most_waiting
     )
     service = Service(workers[0].wait_until_loaded(), queue, workers, settings)
-    host, port = listener.getsockname()[:2]
-    tell(f"serving {service.judge.name} at http://{f'[{host}]' if ':' in host else host}:{port}")
+    tell(f"serving {service.judge.name} at {name_address(listener)}")
     server = uvicorn.Server(
         uvicorn.Config(
             make_app(service, keys=keys),
@@ -113,8 +112,6 @@ def _end(*_: object) -> None:
 
 
 def _read_settings(arguments: Namespace) -> ServeSettings:
-    if not 0 <= arguments.port <= 65535:
-        raise ConfigError(f"--port {arguments.port}: expected 0 to 65535")
     for name in ("replicas", "max_waiting", "max_bytes", "timeout", "group_size"):
         value = getattr(arguments, name)
         if value is not None and not value > 0:
@@ -131,16 +128,3 @@ def _read_settings(arguments: Namespace) -> ServeSettings:
         keys=None if arguments.keys is None else Path(arguments.keys),
         logs_texts=arguments.log_texts,
     )
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except (OSError, OverflowError) as error:
-        raise ConfigError(
-            f"cannot listen at {host}:{port}: {getattr(error, 'strerror', None) or error}"
-        ) from None
-    return listener

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from rmr1.audit.quotes import LinkedQuote, answer_text, list_starts
 from rmr1.messages import Messages
@@ -17,6 +17,9 @@ from rmr1.records import Vote
 from rmr1.screen import inert
 from rmr1.verdicts.mentions import Span
 from rmr1.verdicts.trace import read_outline
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 _OPENING = re.compile(r"<\s{0,4}quote_[a-z0-9]{1,16}\s{0,4}>\s*\Z", re.IGNORECASE)
 _CLOSING = re.compile(r"\s*<\s{0,4}/\s{0,4}quote_[a-z0-9]{1,16}\s{0,4}>", re.IGNORECASE)
@@ -51,6 +54,8 @@ class Turn:
     pieces: tuple[Piece, ...]
     cut: int = 0
     """Characters that were left out at the end."""
+    html: Markup | None = None
+    """The same as safe HTML, if it was formatted."""
 
 
 def mark_turns(messages: Messages, quotes: Sequence[LinkedQuote] = (), most: int = 10**9) -> tuple[Turn, ...]:

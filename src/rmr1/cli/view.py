@@ -1,0 +1,111 @@
+"""Read judgments in a browser: what is wrong and why, where quotations stand, how runs differ.
+
+  rmr1 view runs/x                  prints a link; open it in a browser on this machine
+  rmr1 view runs/x runs/y           both, and where they differ
+  rmr1 view models/x                the curves of a training
+
+A run is indexed once, in a folder .view beside its judgments; a run that is still being written is followed. The page
+is at 127.0.0.1 and wants the token of the printed link. What people mark there is appended to labels.jsonl of the run.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import socket
+import webbrowser
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from rmr1.cli.options import add
+from rmr1.cli.session import tell
+from rmr1.console import ByteProgress
+from rmr1.errors import ConfigError
+from rmr1.plugins import require
+from rmr1.server.guard import is_loopback
+from rmr1.server.listen import listen, name_address
+from rmr1.store.kinds import TRAINING_FILE
+from rmr1.store.runs import RUN_FILE
+
+PORT = 8400
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add(parser, "RUN", "folders of judging runs or trainings; of a folder of such all that are in it", nargs="+", dest="runs")
+    add(parser, "--port N", f"port (default {PORT}, or a free one if it is taken; 0 takes a free one)")
+    add(parser, "--host ADDRESS", "address to listen at", default="127.0.0.1")
+    add(parser, "--open", "open the link in the browser")
+    add(parser, "--index-only", "index the runs, and end")
+    add(parser, "--quiet", "no progress")
+
+
+def run(arguments: Namespace) -> int:
+    with require("the viewer", "view"):
+        import uvicorn
+
+        from rmr1.viewer.app import make_app
+        from rmr1.viewer.runs import Runs
+
+    with ExitStack() as opened:
+        runs = opened.enter_context(Runs(find_folders(arguments.runs)))
+        for one in runs.judged:
+            assert one.index is not None
+            if one.index.note:
+                tell(one.index.note)
+            done, total = one.index.progress
+            with ByteProgress(f"indexing {one.name}", total, done=done, quiet=arguments.quiet) as progress:
+                added = one.index.refresh(progress.report)
+            if added:
+                tell(f"{one.name}: {one.index.num_items:,} judgments indexed, {added:,} of them now, in {progress.seconds:.1f} s")
+        if arguments.index_only:
+            return 0
+        listener = _listen(arguments.host, arguments.port)
+        opened.callback(listener.close)
+        if not is_loopback(arguments.host):
+            tell(f"anybody who reaches {arguments.host} and has the link can read the runs and mark them")
+        token = secrets.token_urlsafe(24)
+        link = f"{name_address(listener)}/?token={token}"
+        runs.follow()
+        settings = uvicorn.Config(
+            make_app(runs, token=token),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        tell(f"open {link}")
+        tell("end it with Ctrl-C")
+        if arguments.open:
+            webbrowser.open(link)
+        signal.signal(signal.SIGTERM, _end)
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(settings).run(sockets=[listener])
+    return 0
+
+
+def find_folders(names: list[str]) -> list[Path]:
+    """The folders themselves; of a folder that holds runs or trainings, and is none, those in it."""
+    found = []
+    for name in names:
+        folder = Path(name)
+        inside = sorted(
+            one.parent for file in (RUN_FILE, TRAINING_FILE) for one in folder.glob(f"*/{file}")
+        )
+        is_one = any((folder / file).is_file() for file in (RUN_FILE, TRAINING_FILE))
+        found += [folder] if is_one or not inside else inside
+    return found
+
+
+def _listen(host: str, port: int | None) -> socket.socket:
+    """At the port that was asked for, which has to be free; else at the usual one, or a free one."""
+    if port is not None:
+        return listen(host, port)
+    try:
+        return listen(host, PORT)
+    except ConfigError:
+        return listen(host, 0)
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)

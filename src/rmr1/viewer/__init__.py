@@ -1,0 +1,1 @@
+"""A local web application to read judgments in (`rmr1 view`)."""

@@ -1,0 +1,224 @@
+"""The viewer's pages over the runs that it was told to show."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from typing import Any
+from urllib.parse import parse_qsl
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from rmr1.errors import ConfigError, DataError, RMR1Error
+from rmr1.report.html import load_style, make_environment
+from rmr1.screen import inert, one_line
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.labels import LABELS_FILE, read_labelled_pairs
+from rmr1.viewer.address import Address, read_address
+from rmr1.viewer.gate import Gate
+from rmr1.viewer.listing import describe_list
+from rmr1.viewer.people import store_mark
+from rmr1.viewer.one import FORMS, describe_one
+from rmr1.viewer.overview import describe_overview
+from rmr1.viewer.runs import OpenRun, Runs
+from rmr1.viewer.search import Query
+from rmr1.viewer.training import describe_training
+
+_MOST_LETTERS = 4000
+"""Letters of an address's parameters that are read."""
+_OWN = ("form", "blind", "said")
+"""Parameters of the page of one judgment, beside those of its list."""
+
+
+def make_app(runs: Runs, *, token: str) -> ASGIApp:
+    """The whole viewer as an ASGI application; `token` is what lets a browser in."""
+    pages = _Pages(runs)
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    for path, page in (
+        ("/", pages.home),
+        ("/runs/{slot}/", pages.overview),
+        ("/runs/{slot}/list", pages.listing),
+        ("/runs/{slot}/items/{number}", pages.one),
+        ("/runs/{slot}/training", pages.training),
+        ("/runs/{slot}/state", pages.state),
+        ("/runs/{slot}/labels.jsonl", pages.labels),
+        ("/runs/{slot}/pairs.jsonl", pages.pairs),
+        ("/static/{name}", _send_static),
+    ):
+        app.add_api_route(path, page, methods=["GET", "HEAD"], response_model=None)
+    app.add_api_route("/runs/{slot}/items/{number}/marks", pages.mark, methods=["POST"], response_model=None)
+    app.add_exception_handler(RMR1Error, pages.tell_error)
+    app.add_exception_handler(HTTPException, pages.tell_missing)
+    return Gate(app, token=token)
+
+
+class _Pages:
+    """One method for each page. FastAPI runs them in threads; they share nothing but the runs."""
+
+    def __init__(self, runs: Runs):
+        self._runs = runs
+        self._environment = make_environment()
+        self._environment.filters.update(
+            inert=inert, one_line=one_line, to_list=lambda link: link if link.startswith("list") else f"list{link}"
+        )
+
+    def home(self) -> Response:
+        if len(self._runs.all) == 1:
+            return RedirectResponse("/runs/0/", status_code=303)
+        shown = [
+            (run, None if run.index is None else run.figures(Query(), with_labels=False))
+            for run in self._runs.all
+        ]
+        return self._render("home", None, "runs", shown=shown)
+
+    def overview(self, slot: str, request: Request) -> Response:
+        run = self._find(slot)
+        if run.index is None:
+            return RedirectResponse("training", status_code=303)
+        address = _read(request)
+        has_labels = (run.folder / LABELS_FILE).is_file()
+        return self._render(
+            "overview", run, "overview", address=address, has_labels=has_labels, **describe_overview(run, address)
+        )
+
+    def listing(self, slot: str, request: Request) -> Response:
+        run, address = self._find_judged(slot), _read(request)
+        return self._render("list", run, "list", address=address, **describe_list(run, address))
+
+    def one(self, slot: str, number: str, request: Request) -> Response:
+        run, address = self._find_judged(slot), _read(request, *_OWN)
+        form, is_blind = request.query_params.get("form", "formatted"), "blind" in request.query_params
+        if form not in FORMS:
+            raise ConfigError(f"form={form!r}: expected {', '.join(FORMS)}")
+        told = describe_one(run, address, _read_number(number), form, is_blind)
+        said = ("good", "Kept.") if request.query_params.get("said") == "kept" else None
+        return self._render("one", run, "one", address=address, said=said, who=_guess_user(), **told)
+
+    async def mark(self, slot: str, number: str, request: Request) -> Response:
+        run, address = self._find_judged(slot), _read(request, *_OWN)
+        assert run.index is not None
+        body = await request.body()
+        form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
+        key, _ = run.index.read(_read_number(number))
+        await run_in_threadpool(store_mark, run, key, form)
+        back = address.link(page=address.page, said="kept")
+        return RedirectResponse(f"/runs/{run.slot}/items/{number}{back}#mark", status_code=303)
+
+    def training(self, slot: str) -> Response:
+        run = self._find(slot)
+        if not run.has_metrics:
+            raise HTTPException(404)
+        return self._render("training", run, "training", **describe_training(run))
+
+    def state(self, slot: str) -> Response:
+        """How far the run is, for a page that follows it."""
+        run = self._find_judged(slot)
+        assert run.index is not None
+        return JSONResponse({"items": run.index.num_items, "failure": run.failure})
+
+    def labels(self, slot: str) -> Response:
+        run = self._find_judged(slot)
+        path = run.folder / LABELS_FILE
+        return _download("labels.jsonl", path.read_bytes() if path.is_file() else b"")
+
+    def pairs(self, slot: str) -> Response:
+        """The pairs that people have labelled, with their label."""
+        run = self._find_judged(slot)
+        lines = [dumps(dump_record(pair)) + b"\n" for _, pair in read_labelled_pairs(run.folder)]
+        return _download("pairs.jsonl", b"".join(lines))
+
+    async def tell_error(self, request: Request, error: Exception) -> Response:
+        """What cannot be shown, in one line."""
+        assert isinstance(error, RMR1Error)
+        status = 404 if isinstance(error, DataError) else 422
+        return self._tell(request, "This cannot be shown", str(error), status)
+
+    async def tell_missing(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return self._tell(request, "There is no such page", "The address leads nowhere.", error.status_code)
+
+    def _tell(self, request: Request, title: str, text: str, status: int) -> Response:
+        slot = request.path_params.get("slot", "")
+        run = self._runs.all[int(slot)] if slot.isdecimal() and int(slot) < len(self._runs.all) else None
+        link = "/" if run is None else f"/runs/{run.slot}/"
+        page = self._render(
+            "message", run, "message", title=title, text=text, link=link, link_text="To the overview"
+        )
+        page.status_code = status
+        return page
+
+    def _find(self, slot: str) -> OpenRun:
+        if not slot.isdecimal() or len(slot) > 6 or int(slot) >= len(self._runs.all):
+            raise HTTPException(404)
+        return self._runs.all[int(slot)]
+
+    def _find_judged(self, slot: str) -> OpenRun:
+        run = self._find(slot)
+        if run.index is None:
+            raise HTTPException(404)
+        return run
+
+    def _render(self, template: str, run: OpenRun | None, page: str, **values: Any) -> HTMLResponse:
+        found = self._environment.get_template(f"viewer/templates/{template}.html.jinja")
+        told = {"run": run, "runs": self._runs.all, "page": page, "pages": self._list_pages(run), **values}
+        return HTMLResponse(found.render(told))
+
+    def _list_pages(self, run: OpenRun | None) -> list[tuple[str, str, str]]:
+        """(name, address, title) of the pages that there are."""
+        pages = [("runs", "/", "Runs")] if len(self._runs.all) > 1 else []
+        if run is not None:
+            start = f"/runs/{run.slot}/"
+            if run.index is not None:
+                pages += [("overview", start, "Overview"), ("list", f"{start}list", "Judgments")]
+            if run.has_metrics:
+                pages.append(("training", f"{start}training", "Training"))
+        return pages
+
+
+def _read(request: Request, *others: str) -> Address:
+    if len(request.url.query) > _MOST_LETTERS:
+        raise ConfigError(f"an address of more than {_MOST_LETTERS} letters is not read")
+    values: Mapping[str, str] = request.query_params
+    return read_address({name: value for name, value in values.items() if name not in others})
+
+
+def _read_number(number: str) -> int:
+    if not number.isdecimal() or len(number) > 12:
+        raise HTTPException(404)
+    return int(number)
+
+
+def _guess_user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return ""
+
+
+def _download(name: str, body: bytes) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(body, media_type="application/x-ndjson", headers=headers)
+
+
+def _send_static(name: str) -> Response:
+    makers: dict[str, tuple[str, Callable[[], str]]] = {
+        "style.css": ("text/css", _load_style),
+        "view.js": ("text/javascript", lambda: _load("view.js")),
+    }
+    if name not in makers:
+        raise HTTPException(404)
+    kind, make = makers[name]
+    return Response(make(), media_type=f"{kind}; charset=utf-8")
+
+
+def _load_style() -> str:
+    return load_style() + _load("rich.css") + _load("view.css")
+
+
+def _load(name: str) -> str:
+    return (files("rmr1.viewer") / "static" / name).read_text(encoding="utf-8")

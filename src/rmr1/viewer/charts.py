@@ -1,0 +1,175 @@
+"""Figures -> coordinates of small plots, which the templates draw as SVG; every mark leads to its judgments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10, sqrt
+from typing import Any
+
+from rmr1.audit.figures import RiskFigures
+from rmr1.viewer.address import Address
+
+WIDTH, HEIGHT = 420, 260
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 34
+"""Margins around the plot's area, in its own units."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tick:
+    place: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dot:
+    """A mark."""
+
+    x: float
+    y: float
+    radius: float
+    text: str
+    link: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """One plot."""
+
+    title: str
+    x_title: str
+    y_title: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    dots: tuple[Dot, ...] = ()
+    lines: tuple[tuple[str, str, str], ...] = ()
+    """(class, points, name) of each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axis:
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def place(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, digits: int, scale: float = 1.0, unit: str = "") -> tuple[Tick, ...]:
+        step = _choose_step((self.high - self.low) / 5)
+        first, last = ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9)
+        values = [number * step for number in range(first, last + 1)]
+        return tuple(
+            Tick(place=self.place(value), text=f"{scale * value:,.{digits}f}{unit}") for value in values
+        )
+
+
+def _choose_step(least: float) -> float:
+    """A round number that is not smaller."""
+    size = 10.0 ** floor(log10(least)) if least > 0 else 1.0
+    return float(next(size * one for one in (1, 2, 5, 10) if size * one >= least * 0.999))
+
+
+def _across(low: float, high: float) -> _Axis:
+    return _Axis(low=low, high=high, start=LEFT, end=WIDTH - RIGHT)
+
+
+def _up(low: float, high: float) -> _Axis:
+    return _Axis(low=low, high=high, start=HEIGHT - BOTTOM, end=TOP)
+
+
+def draw_reliability(reliability: dict[str, Any], address: Address) -> Chart:
+    """Confidence in the winner against the share that is right, in bins; below the diagonal the judge is too sure."""
+    bins = reliability["bins"]
+    low = min((floor(10 * min(one["confidence"], one["accuracy"])) / 10 for one in bins), default=0.0)
+    x, y = _across(min(low, 0.5), 1.0), _up(min(low, 0.5), 1.0)
+    most = max((one["items"] for one in bins), default=1)
+    edges = [one["confidence"] for one in bins]
+    dots = tuple(
+        Dot(
+            x=x.place(one["confidence"]),
+            y=y.place(one["accuracy"]),
+            radius=round(3 + 7 * sqrt(one["items"] / most), 1),
+            text=f"confidence {one['confidence']:.1%}, right {one['accuracy']:.1%}, {one['items']:,} pairs",
+            link=address.link(
+                sure_from=None if number == 0 else f"{(edges[number - 1] + edges[number]) / 2:.6f}",
+                sure_to=None if number == len(bins) - 1 else f"{(edges[number] + edges[number + 1]) / 2:.6f}",
+            ),
+        )
+        for number, one in enumerate(bins)
+    )
+    diagonal = " ".join(f"{x.place(value)},{y.place(value)}" for value in (x.low, x.high))
+    return Chart(
+        title="Reliability",
+        x_title="confidence",
+        y_title="right",
+        x_ticks=x.ticks(0, 100, "%"),
+        y_ticks=y.ticks(0, 100, "%"),
+        dots=dots,
+        lines=(("guide", diagonal, "as sure as it is right"),),
+    )
+
+
+def draw_risk(risk: RiskFigures, address: Address) -> Chart:
+    """The share that is wrong if only the surest judgments are accepted."""
+    highest = max((point.risk for point in risk.points), default=0.0)
+    x, y = _across(0.0, 1.0), _up(0.0, min(1.0, max(0.1, ceil(10 * highest) / 10)))
+    line = " ".join(f"{x.place(one.coverage)},{y.place(one.risk)}" for one in risk.points)
+    step = max(1, len(risk.points) // 10)
+    dots = tuple(
+        Dot(
+            x=x.place(one.coverage),
+            y=y.place(one.risk),
+            radius=4,
+            text=f"the surest {one.coverage:.0%} (confidence from {one.threshold:.3f}): {one.risk:.1%} wrong",
+            link=address.link(**{"is": "wrong", "sure_from": f"{one.threshold:.6f}"}),
+        )
+        for one in risk.points[step - 1 :: step]
+    )
+    return Chart(
+        title="Risk and coverage",
+        x_title="accepted, the surest first",
+        y_title="wrong",
+        x_ticks=x.ticks(0, 100, "%"),
+        y_ticks=y.ticks(0, 100, "%"),
+        dots=dots,
+        lines=(("curve", line, "share wrong"),),
+    )
+
+
+def draw_curves(title: str, curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Chart:
+    """Figures of a training over its steps; (name, points) of each curve, at most a few hundred points."""
+    xs = [step for _, points in curves for step, _ in points]
+    ys = [value for _, points in curves for _, value in points]
+    low, high = min(ys), max(ys)
+    if high - low < 1e-9 * max(1.0, abs(high)):
+        low, high = low - 0.5, high + 0.5
+    x = _across(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
+    y = _up(low, high)
+    digits = max(0, min(6, 1 - floor(log10(_choose_step((high - low) / 5)))))
+    lines = tuple(
+        (f"curve c{number}", " ".join(f"{x.place(a)},{y.place(b)}" for a, b in points), name)
+        for number, (name, points) in enumerate(curves)
+    )
+    return Chart(
+        title=title,
+        x_title="step",
+        y_title=title,
+        x_ticks=x.ticks(0),
+        y_ticks=y.ticks(digits),
+        lines=lines,
+        dots=tuple(
+            Dot(x=x.place(a), y=y.place(b), radius=2.5, text=f"{name}, step {a:,.0f}: {b:.4g}", link=None)
+            for name, points in curves
+            if len(points) <= 40
+            for a, b in points
+        ),
+    )
+
+
+def span(low: float, middle: float, high: float) -> tuple[int, int, int]:
+    """An interval of shares as whole percents of a bar: where it begins, its middle, and its width."""
+    start, end = floor(100 * low), ceil(100 * high)
+    return start, round(100 * middle), max(1, end - start)

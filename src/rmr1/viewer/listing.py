@@ -1,0 +1,70 @@
+"""The list of judgments: filters, search, sort, one row each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rmr1.report.terminal import PROBLEM_TEXTS
+from rmr1.screen import one_line
+from rmr1.viewer.address import FLAGS, PAGE_SIZE, VERDICTS, Address, iterate_hidden
+from rmr1.viewer.runs import OpenRun
+from rmr1.viewer.search import EQUALS, SORTS, Row
+
+_FORM = ("is", "q", "rubric", "subset", "unsure", "sort", "down", *FLAGS)
+_MOST_SUBSETS = 500
+
+
+def describe_list(run: OpenRun, address: Address) -> dict[str, Any]:
+    """What the template of the page needs."""
+    assert run.index is not None
+    found = run.index.search(address.query, start=(address.page - 1) * PAGE_SIZE, limit=PAGE_SIZE)
+    last = found.start + len(found.rows)
+    subsets = [one for one in run.index.counts("subset") if one]
+    return {
+        "rows": [describe_row(row, address, found.start + place) for place, row in enumerate(found.rows)],
+        "total": found.total,
+        "is_total_exact": found.is_total_exact,
+        "first": found.start + 1,
+        "last": last,
+        "previous_page": address.link(page=address.page - 1) or "?" if address.page > 1 else None,
+        "next_page": address.link(page=address.page + 1) if last < found.total else None,
+        "sorts": SORTS,
+        "verdicts": VERDICTS,
+        "flags": FLAGS,
+        "subsets": subsets if len(subsets) <= _MOST_SUBSETS else [],
+        "hidden": list(iterate_hidden(address, *_FORM)),
+        "equals": EQUALS,
+    }
+
+
+def describe_row(row: Row, address: Address, place: int) -> dict[str, Any]:
+    """A judgment in one line."""
+    facts = row.facts
+    marks = []
+    if facts.has_flipped:
+        marks.append(("warn", "flip"))
+    if facts.quotes_invented:
+        marks.append(("bad", f"{facts.quotes_invented} invented"))
+    if facts.has_failed:
+        marks.append(("bad", "engine error"))
+    if row.mark is not None:
+        marks.append(("note", "marked"))
+    verdict = {True: ("good", "right"), False: ("bad", "wrong"), None: ("none", "not labelled")}[facts.is_right]
+    if facts.winner is None:
+        verdict = ("warn", "no verdict")
+    return {
+        "number": row.number,
+        "link": f"items/{row.number}{address.link(page=address.page)}",
+        "head": one_line(row.head),
+        "id": one_line(facts.id),
+        "subset": None if facts.subset is None else one_line(facts.subset),
+        "verdict": verdict,
+        "said": f"says {facts.winner}"
+        if facts.winner
+        else PROBLEM_TEXTS.get(facts.problem or "", facts.problem or "unknown"),
+        "label": facts.label,
+        "confidence": None if facts.confidence is None else f"{facts.confidence:.0%}",
+        "bar": None if facts.confidence is None else round(100 * facts.confidence),
+        "tokens": facts.completion_tokens,
+        "marks": marks,
+    }

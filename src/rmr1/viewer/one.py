@@ -1,0 +1,189 @@
+"""One judgment: question, answers, rubric, evidence, verdicts of all votes, what was asked and what was written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import exp
+from typing import Any
+
+from rmr1.audit.quotes import answer_text, link_quotes
+from rmr1.errors import DataError, RMR1Error
+from rmr1.prompts import PromptFamily, render_prompt
+from rmr1.records import Judgment, Vote
+from rmr1.report.diff import diff_words
+from rmr1.report.pieces import Turn
+from rmr1.report.shown import choose_votes, show_judgment
+from rmr1.report.terminal import PROBLEM_TEXTS
+from rmr1.screen import inert, one_line
+from rmr1.viewer.address import Address
+from rmr1.viewer.people import list_marks
+from rmr1.viewer.runs import OpenRun
+from rmr1.viewer.turns import format_turn
+
+FORMS = {"formatted": "formatted", "plain": "as written", "diff": "differences"}
+"""How answers are shown."""
+_MOST_CHARS = 200_000
+_MOST_VOTES = 8
+"""Texts of one judgment that are shown in full; the table has all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteRow:
+    """One vote in the table of all."""
+
+    number: int
+    order: str
+    sample: int
+    said: str
+    kind: str
+    probability: str
+    ended: str
+    tokens: int
+    is_shown: bool
+    is_deciding: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a vote's model was asked, and what it wrote."""
+
+    number: int
+    messages: tuple[tuple[str, str], ...]
+    """(role, text)."""
+    why_not: str | None
+    """Why the prompt cannot be shown."""
+    text: str
+    details: tuple[tuple[str, str], ...]
+
+
+def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blind: bool) -> dict[str, Any]:
+    """What the template of the page needs.
+
+    Raises:
+        DataError: there is no such judgment, or it cannot be read.
+    """
+    assert run.index is not None
+    if not 1 <= number <= run.index.num_items:
+        raise DataError(f"there is no judgment {number}; the run has {run.index.num_items:,}")
+    key, judgment = run.index.read(number)
+    previous, following = run.index.neighbours(address.query, number)
+    votes = choose_votes(judgment, _MOST_VOTES)
+    shape: Callable[[Turn], Turn] = format_turn if form == "formatted" else _as_written
+    shown = show_judgment("j", key, judgment, votes=votes, most_chars=_MOST_CHARS, shape=shape)
+    quotes = link_quotes(judgment)
+    return {
+        "number": number,
+        "key": key,
+        "judgment": judgment,
+        "shown": shown,
+        "votes": list(_list_votes(judgment, votes)),
+        "asked": [_show_asked(run, judgment, vote) for vote in votes],
+        "quotes": quotes,
+        "invented": [
+            (one, f"#je{one.vote}-{one.number}", inert(one.text)) for one in quotes if not one.is_found
+        ],
+        "stages": [
+            (
+                one_line(stage.stage),
+                one_line(stage.winner or PROBLEM_TEXTS.get(stage.problem or "", "no verdict")),
+                "-" if stage.probability is None else f"{stage.probability:.3f}",
+                stage.completion_tokens,
+            )
+            for stage in judgment.stages
+        ],
+        "form": form,
+        "forms": FORMS,
+        "diff": _describe_diff(judgment) if form == "diff" else None,
+        "is_blind": is_blind,
+        "previous": None if previous is None else f"{previous}{address.link(page=address.page)}",
+        "next": None if following is None else f"{following}{address.link(page=address.page)}",
+        "marks": [] if is_blind else list_marks(run, key),
+    }
+
+
+def _as_written(turn: Turn) -> Turn:
+    return turn
+
+
+def _list_votes(judgment: Judgment, shown: tuple[int, ...]) -> Iterator[VoteRow]:
+    names = {"given": "A first", "swapped": "B first", "swapped_c": "C first", "swapped_d": "D first"}
+    deciding = judgment.deciding
+    for number, vote in enumerate(judgment.votes):
+        said, kind = f"says {vote.winner}", "none"
+        if vote.winner is None:
+            said, kind = PROBLEM_TEXTS.get(vote.problem or "", vote.problem or "no verdict"), "warn"
+        elif vote.winner == "tie":
+            said = "says it is a tie"
+        if judgment.pair.label is not None and vote.winner is not None:
+            kind = "good" if vote.winner == judgment.pair.label else "bad"
+        yield VoteRow(
+            number=number,
+            order=f"answer {vote.side} alone" if vote.side else names[vote.order],
+            sample=vote.sample + 1,
+            said=one_line(said),
+            kind=kind,
+            probability="-" if vote.probability is None else f"{vote.probability:.3f}",
+            ended=one_line(vote.generation.finish_reason),
+            tokens=vote.generation.completion_tokens,
+            is_shown=number in shown,
+            is_deciding=vote is deciding,
+        )
+
+
+def _show_asked(run: OpenRun, judgment: Judgment, number: int) -> Asked:
+    vote = judgment.votes[number]
+    messages: tuple[tuple[str, str], ...] = ()
+    why_not = None
+    try:
+        messages = tuple(_render(run.description, judgment, vote))
+    except (RMR1Error, KeyError, TypeError, ValueError) as error:
+        why_not = f"The prompt cannot be written again from what the run keeps ({one_line(str(error))})."
+    generation = vote.generation
+    details = [("ended by", generation.finish_reason), ("tokens read", f"{generation.prompt_tokens:,}")]
+    details += [("tokens written", f"{generation.completion_tokens:,}")]
+    details += [("model", generation.model)] if generation.model else []
+    details += [("seed", str(generation.seed))] if generation.seed is not None else []
+    details += [
+        (f"P({label})", f"{exp(value):.4f}") for label, value in generation.verdict_logprobs or ()
+    ]
+    if generation.is_forced:
+        details.append(("verdict", "written for the model and read from its probabilities"))
+    return Asked(
+        number=number,
+        messages=messages,
+        why_not=why_not,
+        text=inert(generation.text[:_MOST_CHARS]),
+        details=tuple((one_line(name), one_line(value)) for name, value in details),
+    )
+
+
+def _render(description: Mapping[str, Any], judgment: Judgment, vote: Vote) -> Iterator[tuple[str, str]]:
+    """The messages of a vote's prompt, by the texts that the run keeps of its family."""
+    prompt = description["prompt"]
+    if prompt["family"] != judgment.family:
+        raise DataError(f"the run keeps the texts of {prompt['family']}, the judgment is by {judgment.family}")
+    texts = {name: prompt[name] for name in ("system", "single", "multi")}
+    family = PromptFamily(name=judgment.family, **texts)
+    tokens = description.get("settings", {}).get("control_tokens", ())
+    rendered = render_prompt(
+        judgment.pair,
+        family,
+        order=vote.order,
+        side=vote.side,
+        special_tokens=tuple(tokens),
+        criteria=judgment.criteria,
+    )
+    for message in rendered.messages:
+        yield message.role, inert(message.text)
+
+
+def _describe_diff(judgment: Judgment) -> dict[str, Any]:
+    try:
+        found = diff_words(*(answer_text(one) for one in judgment.pair.responses[:2]))
+    except DataError as error:
+        return {"why_not": one_line(error.message), "sides": (), "share": 0.0, "unit": "word"}
+    sides = tuple(
+        (name.upper(), [(piece.kind, inert(piece.text)) for piece in found.side(name)]) for name in ("a", "b")
+    )
+    return {"why_not": None, "sides": sides, "share": found.share, "unit": found.unit}

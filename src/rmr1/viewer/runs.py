@@ -1,0 +1,179 @@
+"""The folders that the viewer was told to show, and a thread that follows what is still being written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rmr1.audit.figures import FIGURE_COLUMNS, Figures, measure
+from rmr1.errors import ConfigError, RMR1Error
+from rmr1.judge.ranking.run import RANKINGS_FILE
+from rmr1.store.kinds import METRICS, FolderKind, find_kind
+from rmr1.store.labels import LABELS_FILE
+from rmr1.store.runs import read_description
+from rmr1.viewer.index import Index
+from rmr1.viewer.search import Query
+
+_TRAININGS = ("sft", "grpo", "scalar")
+_EVERY_SECONDS = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Kept:
+    """The figures of a state of the run."""
+
+    state: tuple[object, ...]
+    figures: Figures
+
+
+@dataclass(kw_only=True)
+class OpenRun:
+    """One folder."""
+
+    slot: int
+    """Its place on the command line, by which addresses name it."""
+    folder: Path
+    name: str
+    kind: FolderKind
+    index: Index | None
+    """None of a folder without judgments."""
+    failure: str | None = None
+    """Why the run cannot be followed any further."""
+    _kept: dict[tuple[object, ...], _Kept] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def description(self) -> Mapping[str, Any]:
+        """What the run says of itself (run.json); empty of a folder that is no run."""
+        return {} if self.index is None else read_description(self.folder)
+
+    @property
+    def model(self) -> str:
+        """The judge as it was named."""
+        return str(self.description.get("model_name") or "unknown")
+
+    @property
+    def has_rankings(self) -> bool:
+        return (self.folder / RANKINGS_FILE).is_file()
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether it is a training with figures to draw."""
+        return self.kind in _TRAININGS and any(self.folder.glob(f"**/{METRICS}"))
+
+    @property
+    def benchmark(self) -> str | None:
+        """The benchmark whose items were judged."""
+        data = self.description.get("data")
+        name = data.get("benchmark") if isinstance(data, dict) else None
+        return name if isinstance(name, str) else None
+
+    @property
+    def state(self) -> tuple[object, ...]:
+        """Changes whenever judgments or labels come in."""
+        labels = self.folder / LABELS_FILE
+        size = labels.stat().st_size if labels.is_file() else 0
+        return (0 if self.index is None else self.index.num_items, size)
+
+    def figures(self, query: Query, *, with_labels: bool) -> Figures:
+        """The figures of the judgments that are asked for; of an unchanged run they are reckoned once."""
+        assert self.index is not None
+        name = (query, with_labels)
+        kept = self._kept.get(name)
+        state = self.state
+        if kept is None or kept.state != state:
+            columns = self.index.columns(*FIGURE_COLUMNS, query=query, with_labels=with_labels)
+            kept = _Kept(state=state, figures=measure(columns))
+            if len(self._kept) >= 20:
+                self._kept.clear()
+            self._kept[name] = kept
+        return kept.figures
+
+
+class Runs:
+    """All of them. A context manager."""
+
+    def __init__(self, folders: list[Path]):
+        """Open the folders; nothing is indexed yet.
+
+        Raises:
+            ConfigError, RunError: a folder is none of ours, or named twice.
+        """
+        self.all: list[OpenRun] = []
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        names = name_folders(folders)
+        for slot, (folder, name) in enumerate(zip(folders, names, strict=True)):
+            kind = find_kind(folder)
+            if kind not in ("run", *_TRAININGS):
+                raise ConfigError(
+                    f"{folder}: holds no judgments and no training curves (it was made by rmr1 {kind}); rmr1 show says what it holds"
+                )
+            index = Index.open(folder) if kind == "run" else None
+            self.all.append(OpenRun(slot=slot, folder=folder, name=name, kind=kind, index=index))
+
+    def __enter__(self) -> Runs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        for one in self.all:
+            if one.index is not None:
+                one.index.close()
+
+    @property
+    def judged(self) -> list[OpenRun]:
+        """Those with judgments."""
+        return [one for one in self.all if one.index is not None]
+
+    def refresh(self, on_progress: Callable[[OpenRun, int, int], None]) -> None:
+        """Index what there is. `on_progress` gets bytes done and bytes in all.
+
+        Raises:
+            DataError: a line is damaged.
+        """
+        for one in self.judged:
+            assert one.index is not None
+            one.index.refresh(lambda done, total, run=one: on_progress(run, done, total))
+
+    def follow(self) -> None:
+        """Take in from now on what is written to the runs, until the end."""
+        self._thread = threading.Thread(target=self._follow, name="viewer index", daemon=True)
+        self._thread.start()
+
+    def _follow(self) -> None:
+        while not self._stopping.wait(_EVERY_SECONDS):
+            for one in self.judged:
+                assert one.index is not None
+                try:
+                    one.index.refresh()
+                    one.failure = None
+                except RMR1Error as error:
+                    one.failure = str(error)
+
+
+def name_folders(folders: list[Path]) -> list[str]:
+    """The folders' last names, with as many of the names above as tell them apart.
+
+    Raises:
+        ConfigError: a folder is named twice.
+
+    >>> name_folders([Path("a/x"), Path("b/x"), Path("b/y")])
+    ['a/x', 'b/x', 'y']
+    """
+    paths = [folder.resolve() for folder in folders]
+    for number, path in enumerate(paths):
+        if path in paths[:number]:
+            raise ConfigError(f"{folders[number]}: named twice; name every folder once")
+    names = []
+    for path in paths:
+        depth = 1
+        while sum(other.parts[-depth:] == path.parts[-depth:] for other in paths) > 1:
+            depth += 1
+        names.append("/".join(path.parts[-depth:]))
+    return names

@@ -1,0 +1,131 @@
+// Keys, filters that apply at once, and runs that are still being written. Every page works without.
+"use strict";
+
+const body = document.body;
+const page = body.dataset.page;
+const find = (selector) => document.querySelector(selector);
+
+// ---- keys
+
+function follow(selector) {
+  const link = find(selector);
+  if (link) location.assign(link.href);
+  return Boolean(link);
+}
+
+function step(by) {
+  const rows = [...document.querySelectorAll("[data-row]")];
+  if (!rows.length) return follow(by > 0 ? 'a[rel="next"]' : 'a[rel="prev"]');
+  const at = rows.indexOf(document.activeElement);
+  const row = rows[at < 0 && by < 0 ? rows.length - 1 : at + by];
+  if (!row) return follow(by > 0 ? 'a[rel="next"]' : 'a[rel="prev"]');
+  row.focus();
+  row.scrollIntoView({ block: "nearest" });
+  return true;
+}
+
+let invented = -1;
+function showInvented() {
+  const links = [...document.querySelectorAll("[data-invented]")];
+  if (!links.length) return false;
+  invented = (invented + 1) % links.length;
+  location.hash = links[invented].hash;
+  return true;
+}
+
+const showHelp = () => { find("#keys").showModal(); return true; };
+const focus = (selector) => { const one = find(selector); if (one) { one.focus(); one.scrollIntoView({ block: "center" }); } return Boolean(one); };
+const keys = {
+  j: () => step(1),
+  k: () => step(-1),
+  u: () => follow("[data-up]"),
+  f: () => follow('[data-form="formatted"]'),
+  w: () => follow('[data-form="plain"]'),
+  d: () => follow('[data-form="diff"]'),
+  i: showInvented,
+  m: () => focus("[data-marks] input:not([type=hidden])"),
+  o: () => follow('nav a[href$="/"]:not([href="/"])'),
+  l: () => follow('nav a[href$="/list"]'),
+  "/": () => focus("[data-search]") || follow('nav a[href$="/list"]'),
+  "?": showHelp,
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || find("dialog[open]")) return;
+  const at = event.target;
+  if (event.key === "Escape" && at instanceof HTMLElement) at.blur();
+  const isTyping = at instanceof HTMLElement && at.matches("input:not([type=radio],[type=checkbox]), select, textarea");
+  if (!isTyping && Object.hasOwn(keys, event.key) && keys[event.key]()) event.preventDefault();
+});
+find("[data-help]")?.addEventListener("click", showHelp);
+
+// ---- the place that an address names
+
+function flash() {
+  const id = decodeURIComponent(location.hash.slice(1));
+  const place = id && document.getElementById(id);
+  if (!place) return;
+  for (let one = place.parentElement; one; one = one.parentElement) if (one instanceof HTMLDetailsElement) one.open = true;
+  place.scrollIntoView({ block: "center" });
+}
+addEventListener("hashchange", flash);
+flash();
+
+// ---- filters
+
+const filters = find("[data-filters]");
+if (filters) {
+  const send = () => {
+    for (const field of filters.elements) if (field.name && !field.value) field.disabled = true;
+    filters.submit();
+  };
+  filters.addEventListener("change", (event) => { if (event.target.matches("select, [type=checkbox]")) send(); });
+  filters.addEventListener("submit", (event) => { event.preventDefault(); send(); });
+  addEventListener("pageshow", () => { for (const field of filters.elements) field.disabled = false; });
+}
+
+// ---- marks
+
+const who = find("[data-who]");
+if (who) {
+  who.value = localStorage.getItem("rmr1 who") || who.value;
+  who.form.addEventListener("submit", () => localStorage.setItem("rmr1 who", who.value));
+}
+
+// ---- a run that is still being written
+
+if (body.dataset.items) {
+  let seen = Number(body.dataset.items);
+  const live = find("[data-live]");
+  const renew = async () => {
+    const answer = await fetch(location.href);
+    if (!answer.ok) return;
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    find("main").replaceWith(fresh.querySelector("main"));
+  };
+  const look = async () => {
+    let state;
+    try {
+      const answer = await fetch(`/runs/${body.dataset.run}/state`);
+      if (!answer.ok) throw new Error(answer.status);
+      state = await answer.json();
+    } catch {
+      live.textContent = "The viewer has ended; what is shown is what was there.";
+      return;
+    }
+    const more = state.items - seen;
+    if (state.failure) live.textContent = state.failure;
+    else if (more > 0 && page === "overview" && !find("main").contains(document.activeElement)) {
+      await renew();
+      seen = state.items;
+      live.textContent = `${seen.toLocaleString("en")} judgments`;
+    } else if (more > 0) {
+      live.textContent = `${more.toLocaleString("en")} more judgments have come in. `;
+      const link = document.createElement("a");
+      link.href = location.href;
+      link.textContent = "Show them";
+      live.append(link);
+    } else if (more < 0) live.textContent = "The run was begun anew; load the page again.";
+  };
+  setInterval(() => { if (!document.hidden) look(); }, 2000);
+}
