@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from rmr1.audit.quotes import answer_text, has_invented
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
-from rmr1.judge.consistency import read_orders
+from rmr1.judge.consistency import do_differ, read_orders
 from rmr1.judge.summary import list_failures
 from rmr1.records import Judgment
 from rmr1.verdicts.probability import tell_probability
@@ -88,8 +88,7 @@ class Filter:
 
 def has_flipped(judgment: Judgment) -> bool:
     """Whether both orders have a verdict, and not the same one."""
-    orders = read_orders(judgment)
-    return orders is not None and None not in orders and orders[0] != orders[1]
+    return do_differ(read_orders(judgment))
 
 
 def winner_confidence(judgment: Judgment) -> float | None:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from math import sqrt
 
 from rmr1.records import Judgment
-from rmr1.store.rulings import ruling_of
+from rmr1.verdicts.votes import decide
 
 _Z_95 = 1.959963984540054
 
@@ -51,12 +51,19 @@ class OrderCounts:
 
 def read_orders(judgment: Judgment) -> tuple[str | None, str | None] | None:
     """The winners of the given and of the swapped order, by the majority of each; None unless a pair was asked in both."""
-    if len(judgment.votes) < 2 or judgment.kind != "pair":
+    if len(judgment.votes) < 2 or judgment.kind != "pair" or judgment.scores is not None:
         return None
-    by_order = ruling_of(judgment).by_order()
-    if not {"given", "swapped"} <= by_order.keys():
+    given, swapped = (
+        [vote for vote in judgment.votes if vote.order == order] for order in ("given", "swapped")
+    )
+    if not given or not swapped:
         return None
-    return by_order["given"][0], by_order["swapped"][0]
+    return decide(given, judgment.vote_by).winner, decide(swapped, judgment.vote_by).winner
+
+
+def do_differ(orders: tuple[str | None, str | None] | None) -> bool:
+    """Whether both orders have a verdict, and not the same one."""
+    return orders is not None and None not in orders and orders[0] != orders[1]
 
 
 def difference_interval(first: int, second: int, total: int) -> tuple[float, float]:

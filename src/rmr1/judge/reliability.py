@@ -103,10 +103,17 @@ def area_under_risk(probability_I: Floats, label_I: Floats) -> float:
     """AURC: the mean, over all numbers of accepted items, of the risk of accepting that many of the surest (Geifman,
     Uziel and El-Yaniv 2019); of equally sure items each has the mean risk of all of them."""
     confidence_I, correct_I = name_sides(probability_I, label_I)
+    return float(np.mean(expect_risks(confidence_I, 1 - correct_I)))
+
+
+def expect_risks(confidence_I: Floats, wrong_I: Floats) -> Floats:
+    """The risk of accepting the 1, 2, ... and all surest items, `wrong_I` being 1 for one that is wrong; of equally sure
+    items each has the mean risk of all of them."""
     _, index_I, counts = np.unique(-confidence_I, return_inverse=True, return_counts=True)
-    wrong = np.bincount(index_I, 1 - correct_I)
+    wrong = np.bincount(index_I, wrong_I)
     expected_I = np.repeat(wrong / counts, counts)
-    return float(np.mean(np.cumsum(expected_I) / np.arange(1, len(expected_I) + 1)))
+    risks_I: Floats = np.cumsum(expected_I) / np.arange(1, len(expected_I) + 1)
+    return risks_I
 
 
 def summarize_reliability(probability_I: Floats, label_I: Floats) -> dict[str, Any]:

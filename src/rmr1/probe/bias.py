@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from rmr1.audit.markdown import BOLD, HEADING, LIST_ITEM
 from rmr1.errors import DataError
 from rmr1.messages import Messages
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
@@ -29,9 +30,6 @@ POSITION = "position"
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 """A run of letters and digits; in scripts without spaces every character."""
-_HEADING = re.compile(r"^ {0,3}#{1,6} \S", re.M)
-_LIST_ITEM = re.compile(r"^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+\S", re.M)
-_BOLD = re.compile(r"\*\*(?=\S)[^*\n]{1,200}(?<=\S)\*\*|(?<!\w)__(?=\S)[^_\n]{1,200}(?<=\S)__(?!\w)")
 _CODE = re.compile(r"^[ \t]*(?:```|~~~)|(?<!`)`[^`\n]{1,200}`(?!`)", re.M)
 _REFUSAL = re.compile(
     r"\b(?:I(?:'m| am)(?: really| very| so)? sorry|I (?:apologi[sz]e|regret)|my apologies"
@@ -87,9 +85,9 @@ class AnswerMeasure:
 MEASURES = (
     AnswerMeasure(name="characters", compute=lambda question, answer: len(answer)),
     AnswerMeasure(name="words", compute=lambda question, answer: len(split_words(answer))),
-    AnswerMeasure(name="headings", compute=_count(_HEADING)),
-    AnswerMeasure(name="list items", compute=_count(_LIST_ITEM)),
-    AnswerMeasure(name="bold", compute=_count(_BOLD)),
+    AnswerMeasure(name="headings", compute=_count(HEADING)),
+    AnswerMeasure(name="list items", compute=_count(LIST_ITEM)),
+    AnswerMeasure(name="bold", compute=_count(BOLD)),
     AnswerMeasure(name="code", compute=_count(_CODE)),
     AnswerMeasure(name="refusal", compute=has_refusal, scale=_identity),
     AnswerMeasure(

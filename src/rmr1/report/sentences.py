@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from rmr1.audit.figures import Figures, GroupFigures, Interval
 from rmr1.judge.reliability import format_reliability
-from rmr1.report.overview import Interval, Overview, SubsetFigures
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import format_percent
 
@@ -21,17 +21,32 @@ class Section:
     rows: tuple[tuple[str, ...], ...] = ()
 
 
-def list_sections(overview: Overview) -> tuple[Section, ...]:
+STYLES = {
+    "length": {"longer": "is longer", "alike": "is as long, within 10%", "shorter": "is shorter"},
+    "markdown": {
+        "more": "has more Markdown",
+        "as much": "has as much Markdown",
+        "less": "has less Markdown",
+    },
+}
+"""Groups by style -> what their names say of the preferred answer."""
+
+
+def list_sections(figures: Figures) -> tuple[Section, ...]:
     """What there is to say, the most important first."""
-    return tuple(_iterate_sections(overview))
+    return tuple(_iterate_sections(figures))
 
 
-def _iterate_sections(one: Overview) -> Iterator[Section]:
+def _iterate_sections(one: Figures) -> Iterator[Section]:
     yield Section(title="Verdicts", lines=tuple(_list_verdicts(one)))
     if one.subsets:
         figures = [*one.subsets, *([] if one.accuracy is None else [one.accuracy])]
         header = ("Subset", "% right", "95%", "right", "of", "no verdict")
         yield Section(title="By subset", header=header, rows=tuple(map(_row, figures)))
+    if styles := [(name, group) for name in STYLES for group in one.groups.get(name, ())]:
+        header = ("The answer that the label prefers", "% right", "95%", "right", "of", "no verdict")
+        rows = tuple((STYLES[name].get(each.name, each.name), *_row(each)[1:]) for name, each in styles)
+        yield Section(title="By style", header=header, rows=rows)
     if (position := one.position) is not None:
         low, high = position.interval
         lines = (
@@ -51,6 +66,14 @@ def _iterate_sections(one: Overview) -> Iterator[Section]:
         yield Section(
             title="Reliability", lines=(f"{said[0].upper()}{said[1:]}.",), header=columns, rows=bins
         )
+    if (risk := one.risk) is not None:
+        half = next(point for point in risk.points if point.coverage >= 0.5)
+        line = (
+            f"By the confidence in the winner, of {risk.items:,} labelled judgments that have one: of the surest "
+            f"{format_percent(half.coverage, 0)}% {format_percent(half.risk, 1)}% are wrong, of all "
+            f"{format_percent(risk.points[-1].risk, 1)}%; mean over all coverages (AURC) {risk.area:.3f}."
+        )
+        yield Section(title="Risk and coverage", lines=(line,))
     if one.problems:
         counted = sorted(one.problems.items(), key=lambda item: (-item[1], item[0]))
         reasons = tuple((PROBLEM_TEXTS.get(name, name), f"{count:,}") for name, count in counted)
@@ -80,7 +103,7 @@ def _iterate_sections(one: Overview) -> Iterator[Section]:
     yield Section(title="Cost", lines=(cost,))
 
 
-def _list_verdicts(one: Overview) -> Iterator[str]:
+def _list_verdicts(one: Figures) -> Iterator[str]:
     failed = f", {one.failed:,} in which the engine gave an error" if one.failed else ""
     yield f"{one.items:,} judgments, {one.unparsed:,} without a verdict{failed}."
     if (whole := one.accuracy) is not None:
@@ -100,7 +123,7 @@ def _list_verdicts(one: Overview) -> Iterator[str]:
     yield f"Winners: {winners or 'none'}."
 
 
-def _row(one: SubsetFigures) -> tuple[str, ...]:
+def _row(one: GroupFigures) -> tuple[str, ...]:
     span = "-" if one.interval is None else f"{100 * one.interval[0]:.1f} to {100 * one.interval[1]:.1f}"
     accuracy = format_percent(one.accuracy, 1)
     return one.name, accuracy, span, f"{one.right:,}", f"{one.labelled:,}", f"{one.unparsed:,}"

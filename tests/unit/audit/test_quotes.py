@@ -41,7 +41,7 @@ def test_every_vote_is_read_in_the_frame_of_the_pair() -> None:
         (1, 0, "A", "B", "exact"),
         (1, 1, "B", "A", "none"),
     ]
-    assert count_matches(link_quotes(judgment)) == {"exact": 2, "levelled": 1, "none": 1}
+    assert count_matches(judgment) == {"exact": 2, "levelled": 1, "none": 1}
     assert has_invented(judgment) and not has_invented(judge(judgment.votes[0]))
 
 
