@@ -32,7 +32,13 @@ PORT = 8400
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add(parser, "RUN", "folders of judging runs or trainings; of a folder of such all that are in it", nargs="+", dest="runs")
+    add(
+        parser,
+        "RUN",
+        "folders of judging runs or trainings; of a folder of such all that are in it",
+        nargs="+",
+        dest="runs",
+    )
     add(parser, "--port N", f"port (default {PORT}, or a free one if it is taken; 0 takes a free one)")
     add(parser, "--host ADDRESS", "address to listen at", default="127.0.0.1")
     add(parser, "--open", "open the link in the browser")
@@ -57,7 +63,9 @@ def run(arguments: Namespace) -> int:
             with ByteProgress(f"indexing {one.name}", total, done=done, quiet=arguments.quiet) as progress:
                 added = one.index.refresh(progress.report)
             if added:
-                tell(f"{one.name}: {one.index.num_items:,} judgments indexed, {added:,} of them now, in {progress.seconds:.1f} s")
+                tell(
+                    f"{one.name}: {one.index.num_items:,} judgments indexed, {added:,} of them now, in {progress.seconds:.1f} s"
+                )
         if arguments.index_only:
             return 0
         listener = _listen(arguments.host, arguments.port)
@@ -89,9 +97,7 @@ def find_folders(names: list[str]) -> list[Path]:
     found = []
     for name in names:
         folder = Path(name)
-        inside = sorted(
-            one.parent for file in (RUN_FILE, TRAINING_FILE) for one in folder.glob(f"*/{file}")
-        )
+        inside = sorted(one.parent for file in (RUN_FILE, TRAINING_FILE) for one in folder.glob(f"*/{file}"))
         is_one = any((folder / file).is_file() for file in (RUN_FILE, TRAINING_FILE))
         found += [folder] if is_one or not inside else inside
     return found

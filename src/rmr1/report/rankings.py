@@ -21,7 +21,7 @@ def print_ranking(ranking: Ranking) -> None:
     print(f"{one_line(candidates.id)}: {_begin(candidates.prompt[-1:])} ({about})")
     rows = [
         (str(number), place, ranking)
-        for number, group in zip(_number_places(ranking), ranking.order, strict=True)
+        for number, group in zip(number_places(ranking), ranking.order, strict=True)
         for place in group
     ]
     rows += [("-", place, ranking) for place in ranking.unranked]
@@ -34,7 +34,7 @@ def print_ranking(ranking: Ranking) -> None:
     print()
 
 
-def _number_places(ranking: Ranking) -> Iterator[int]:
+def number_places(ranking: Ranking) -> Iterator[int]:
     """Those who share a place are counted: 1, 1, 3."""
     number = 1
     for group in ranking.order:

@@ -22,9 +22,9 @@ from rmr1.store.labels import LABELS_FILE, read_labelled_pairs
 from rmr1.viewer.address import Address, read_address
 from rmr1.viewer.gate import Gate
 from rmr1.viewer.listing import describe_list
-from rmr1.viewer.people import store_mark
 from rmr1.viewer.one import FORMS, describe_one
 from rmr1.viewer.overview import describe_overview
+from rmr1.viewer.people import store_mark
 from rmr1.viewer.runs import OpenRun, Runs
 from rmr1.viewer.search import Query
 from rmr1.viewer.training import describe_training
@@ -64,7 +64,9 @@ class _Pages:
         self._runs = runs
         self._environment = make_environment()
         self._environment.filters.update(
-            inert=inert, one_line=one_line, to_list=lambda link: link if link.startswith("list") else f"list{link}"
+            inert=inert,
+            one_line=one_line,
+            to_list=lambda link: link if link.startswith("list") else f"list{link}",
         )
 
     def home(self) -> Response:
@@ -83,7 +85,12 @@ class _Pages:
         address = _read(request)
         has_labels = (run.folder / LABELS_FILE).is_file()
         return self._render(
-            "overview", run, "overview", address=address, has_labels=has_labels, **describe_overview(run, address)
+            "overview",
+            run,
+            "overview",
+            address=address,
+            has_labels=has_labels,
+            **describe_overview(run, address),
         )
 
     def listing(self, slot: str, request: Request) -> Response:

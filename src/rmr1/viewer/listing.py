@@ -49,7 +49,9 @@ def describe_row(row: Row, address: Address, place: int) -> dict[str, Any]:
         marks.append(("bad", "engine error"))
     if row.mark is not None:
         marks.append(("note", "marked"))
-    verdict = {True: ("good", "right"), False: ("bad", "wrong"), None: ("none", "not labelled")}[facts.is_right]
+    verdict = {True: ("good", "right"), False: ("bad", "wrong"), None: ("none", "not labelled")}[
+        facts.is_right
+    ]
     if facts.winner is None:
         verdict = ("warn", "no verdict")
     return {

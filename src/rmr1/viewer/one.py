@@ -144,9 +144,7 @@ def _show_asked(run: OpenRun, judgment: Judgment, number: int) -> Asked:
     details += [("tokens written", f"{generation.completion_tokens:,}")]
     details += [("model", generation.model)] if generation.model else []
     details += [("seed", str(generation.seed))] if generation.seed is not None else []
-    details += [
-        (f"P({label})", f"{exp(value):.4f}") for label, value in generation.verdict_logprobs or ()
-    ]
+    details += [(f"P({label})", f"{exp(value):.4f}") for label, value in generation.verdict_logprobs or ()]
     if generation.is_forced:
         details.append(("verdict", "written for the model and read from its probabilities"))
     return Asked(
@@ -162,7 +160,9 @@ def _render(description: Mapping[str, Any], judgment: Judgment, vote: Vote) -> I
     """The messages of a vote's prompt, by the texts that the run keeps of its family."""
     prompt = description["prompt"]
     if prompt["family"] != judgment.family:
-        raise DataError(f"the run keeps the texts of {prompt['family']}, the judgment is by {judgment.family}")
+        raise DataError(
+            f"the run keeps the texts of {prompt['family']}, the judgment is by {judgment.family}"
+        )
     texts = {name: prompt[name] for name in ("system", "single", "multi")}
     family = PromptFamily(name=judgment.family, **texts)
     tokens = description.get("settings", {}).get("control_tokens", ())

@@ -49,7 +49,9 @@ def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
     groups = [
         (
             title,
-            _list_rows(run, name, figures.subsets if name == "subset" else figures.groups.get(name, ()), address),
+            _list_rows(
+                run, name, figures.subsets if name == "subset" else figures.groups.get(name, ()), address
+            ),
         )
         for name, title in _GROUPS.items()
     ]
@@ -89,9 +91,7 @@ def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str,
     return [(kind, count, text, address.link(**values)) for kind, count, text, values in tiles if count]
 
 
-def _list_rows(
-    run: OpenRun, sort: str, groups: tuple[GroupFigures, ...], address: Address
-) -> list[Row]:
+def _list_rows(run: OpenRun, sort: str, groups: tuple[GroupFigures, ...], address: Address) -> list[Row]:
     assert run.index is not None
     known = {"longer", "shorter", "alike", "more", "less", "as much"}
     if sort not in ("length", "markdown"):

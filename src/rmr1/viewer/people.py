@@ -30,7 +30,9 @@ def store_mark(run: OpenRun, key: str, form: Mapping[str, str]) -> None:
     if not who:
         raise ConfigError("say who you are: a label is somebody's")
     if len(note) > _MOST_LETTERS or len(who) > 200:
-        raise ConfigError(f"a note of more than {_MOST_LETTERS} characters, or a name of more than 200, is not taken")
+        raise ConfigError(
+            f"a note of more than {_MOST_LETTERS} characters, or a name of more than 200, is not taken"
+        )
     one = HumanLabel(
         key=key,
         who=who,

@@ -53,5 +53,3 @@ def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     finite = [one for one in points if one[1] == one[1] and abs(one[1]) != float("inf")]
     step = -(-len(finite) // _MOST_POINTS) if finite else 1
     return finite[::-1][::step][::-1]
-
-

@@ -1,7 +1,3 @@
 """A turn of pieces -> the same as Markdown, code and maths, with the quotations in it marked."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-
-from rmr1.report.pieces import Turn
