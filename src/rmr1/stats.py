@@ -68,6 +68,20 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
     return wilson_interval(share * independent, independent)
 
 
+def clustered_mean_interval(sums_P: Floats, items_P: Floats) -> tuple[float, float] | None:
+    """95% interval of the mean of items that come in prompts, by the variance between prompts and Student's t; None of less
+    than two prompts. `sums_P` of each prompt is the sum over its `items_P` items; a difference of two judges' shares is such
+    a mean."""
+    prompts = int(np.count_nonzero(items_P))
+    if prompts < 2:
+        return None
+    total = float(items_P.sum())
+    mean = float(sums_P.sum()) / total
+    variance = prompts / (prompts - 1) * float(((sums_P - mean * items_P) ** 2).sum()) / total**2
+    half = student_quantile(prompts - 1) * sqrt(variance)
+    return mean - half, mean + half
+
+
 def share_interval(credits_I: Floats, prompts_I: Numbers) -> tuple[float, float] | None:
     """Wilson's interval of the share of right items (credit 1), by prompt if two items share one."""
     _, index_I = np.unique(prompts_I, return_inverse=True)

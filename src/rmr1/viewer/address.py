@@ -100,7 +100,7 @@ def read_address(values: Mapping[str, str]) -> Address:
     return Address(
         query=query,
         values={name: value for name, value in given.items() if name != "page"},
-        page=_read_page(given.get("page", "1")),
+        page=read_page(given.get("page", "1")),
     )
 
 
@@ -116,7 +116,12 @@ def _read_share(given: Mapping[str, str], name: str) -> float | None:
     return value
 
 
-def _read_page(value: str) -> int:
+def read_page(value: str) -> int:
+    """A page's number, from 1.
+
+    Raises:
+        ConfigError: it is none.
+    """
     if not (value.isdecimal() and 0 < int(value) < 10**9):
         raise ConfigError(f"page={value!r}: expected a whole number from 1")
     return int(value)

@@ -19,12 +19,15 @@ from rmr1.report.html import load_style, make_environment
 from rmr1.screen import inert, one_line
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.labels import LABELS_FILE, read_labelled_pairs
-from rmr1.viewer.address import Address, read_address
+from rmr1.viewer.address import Address, read_address, read_page
+from rmr1.viewer.benchmark import describe_benchmark
+from rmr1.viewer.compare import describe_comparison
 from rmr1.viewer.gate import Gate
 from rmr1.viewer.listing import describe_list
 from rmr1.viewer.one import FORMS, describe_one
 from rmr1.viewer.overview import describe_overview
 from rmr1.viewer.people import store_mark
+from rmr1.viewer.rankings import describe_page
 from rmr1.viewer.runs import OpenRun, Runs
 from rmr1.viewer.search import Query
 from rmr1.viewer.training import describe_training
@@ -44,7 +47,10 @@ def make_app(runs: Runs, *, token: str) -> ASGIApp:
         ("/runs/{slot}/", pages.overview),
         ("/runs/{slot}/list", pages.listing),
         ("/runs/{slot}/items/{number}", pages.one),
+        ("/runs/{slot}/benchmark", pages.benchmark),
+        ("/runs/{slot}/rankings", pages.rankings),
         ("/runs/{slot}/training", pages.training),
+        ("/compare", pages.compare),
         ("/runs/{slot}/state", pages.state),
         ("/runs/{slot}/labels.jsonl", pages.labels),
         ("/runs/{slot}/pairs.jsonl", pages.pairs),
@@ -122,6 +128,28 @@ class _Pages:
             raise HTTPException(404)
         return self._render("training", run, "training", **describe_training(run))
 
+    def benchmark(self, slot: str) -> Response:
+        run = self._find_judged(slot)
+        if run.benchmark is None:
+            raise HTTPException(404)
+        return self._render("benchmark", run, "benchmark", **describe_benchmark(run))
+
+    def rankings(self, slot: str, page: str = "1") -> Response:
+        run = self._find_judged(slot)
+        if not run.has_rankings:
+            raise HTTPException(404)
+        return self._render("rankings", run, "rankings", **describe_page(run, read_page(page)))
+
+    def compare(self, a: str = "", b: str = "", show: str = "differ", page: str = "1") -> Response:
+        judged = self._runs.judged
+        if len(judged) < 2:
+            raise ConfigError("two runs are needed to compare; name them both on the command line")
+        one = self._find_judged(a) if a else judged[0]
+        other = self._find_judged(b) if b else next(run for run in judged if run is not one)
+        return self._render(
+            "compare", None, "compare", **describe_comparison(one, other, show, read_page(page))
+        )
+
     def state(self, slot: str) -> Response:
         """How far the run is, for a page that follows it."""
         run = self._find_judged(slot)
@@ -182,8 +210,14 @@ class _Pages:
             start = f"/runs/{run.slot}/"
             if run.index is not None:
                 pages += [("overview", start, "Overview"), ("list", f"{start}list", "Judgments")]
+            if run.benchmark is not None:
+                pages.append(("benchmark", f"{start}benchmark", "Benchmark"))
+            if run.has_rankings:
+                pages.append(("rankings", f"{start}rankings", "Rankings"))
             if run.has_metrics:
                 pages.append(("training", f"{start}training", "Training"))
+        if len(self._runs.judged) > 1:
+            pages.append(("compare", "/compare", "Compare"))
         return pages
 
 

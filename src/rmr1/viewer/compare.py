@@ -11,11 +11,11 @@ import numpy as np
 from rmr1.errors import ConfigError
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import one_line
-from rmr1.stats import clustered_interval, clustered_mcnemar_test
+from rmr1.stats import clustered_mcnemar_test, clustered_mean_interval
 from rmr1.viewer.address import PAGE_SIZE
+from rmr1.viewer.index import Row
 from rmr1.viewer.joined import Joined, join_runs
 from rmr1.viewer.runs import OpenRun
-from rmr1.viewer.search import Row
 
 KINDS = {
     "differ": "where they name different winners",
@@ -70,7 +70,7 @@ def describe_comparison(a: OpenRun, b: OpenRun, show: str, page: int) -> dict[st
         "only_a": a.index.num_items - len(joined),
         "only_b": b.index.num_items - len(joined),
         "changed": int(joined.has_other_label.sum()),
-        "test": test_pairs(joined),
+        "test": compare_rights(joined),
         "kinds": [(name, text, len(_choose(joined, name))) for name, text in KINDS.items()],
         "rows": rows,
         "first": start + 1,
@@ -95,7 +95,7 @@ def _choose(joined: Joined, show: str) -> Any:
     return np.flatnonzero(masks[show])
 
 
-def test_pairs(joined: Joined) -> PairedTest | None:
+def compare_rights(joined: Joined) -> PairedTest | None:
     """The paired test over the items that have the same label in both; None if there are none."""
     is_labelled = (joined.right_a >= 0) & (joined.right_b >= 0) & ~joined.has_other_label
     labelled = int(is_labelled.sum())
@@ -103,7 +103,7 @@ def test_pairs(joined: Joined) -> PairedTest | None:
         return None
     right_a, right_b = joined.right_a[is_labelled] == 1, joined.right_b[is_labelled] == 1
     _, prompts = np.unique(joined.prompt[is_labelled], return_inverse=True)
-    changes_P = np.bincount(prompts, weights=right_a.astype(float) - right_b.astype(float))
+    changes_P = np.bincount(prompts, weights=right_a.astype(np.float64) - right_b).astype(np.float64)
     items_P = np.bincount(prompts).astype(np.float64)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     test = clustered_mcnemar_test(changes_P.astype(np.int64), only_a, only_b) if only_a + only_b else None
@@ -111,7 +111,7 @@ def test_pairs(joined: Joined) -> PairedTest | None:
         labelled=labelled,
         share_a=float(right_a.mean()),
         share_b=float(right_b.mean()),
-        interval=clustered_interval(changes_P, items_P),
+        interval=clustered_mean_interval(changes_P, items_P),
         p=None if test is None else test.mid_p,
         by_prompt=len(items_P) < labelled,
     )

@@ -92,7 +92,7 @@ def _read_cookie(header: str, port: int | None) -> str:
         found = SimpleCookie(header).get(f"{_COOKIE}_{port}")
     except CookieError:
         return ""
-    return "" if found is None else found.value
+    return "" if found is None else str(found.value)
 
 
 def _say(text: str, status: int) -> Response:

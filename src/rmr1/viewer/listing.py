@@ -7,8 +7,9 @@ from typing import Any
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import one_line
 from rmr1.viewer.address import FLAGS, PAGE_SIZE, VERDICTS, Address, iterate_hidden
+from rmr1.viewer.index import Row
 from rmr1.viewer.runs import OpenRun
-from rmr1.viewer.search import EQUALS, SORTS, Row
+from rmr1.viewer.search import SORTS
 
 _FORM = ("is", "q", "rubric", "subset", "unsure", "sort", "down", *FLAGS)
 _MOST_SUBSETS = 500
@@ -33,7 +34,6 @@ def describe_list(run: OpenRun, address: Address) -> dict[str, Any]:
         "flags": FLAGS,
         "subsets": subsets if len(subsets) <= _MOST_SUBSETS else [],
         "hidden": list(iterate_hidden(address, *_FORM)),
-        "equals": EQUALS,
     }
 
 

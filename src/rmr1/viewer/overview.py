@@ -80,7 +80,7 @@ def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str,
     """(class, count, what it counts, link) of what is worth reading."""
     flips = 0 if figures.position is None else figures.position.pairs - figures.position.consistent
     wrong = figures.labelled - figures.right
-    tiles = [
+    tiles: list[tuple[str, int, str, dict[str, object]]] = [
         ("bad", wrong, "wrong, the surest first", {"is": "wrong", "sort": "confidence", "down": 1}),
         ("warn", flips, "orders disagree", {"flips": 1}),
         ("bad", figures.judgments_with_invented, "quote what is not there", {"invented": 1}),

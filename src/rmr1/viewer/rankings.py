@@ -55,7 +55,9 @@ def _describe(run: OpenRun, ranking: Ranking) -> dict[str, Any]:
                 "is_best": candidates.best == place,
                 "strength": "-" if strength is None else f"{round(strength, 2) + 0.0:+.2f}",
                 "error": "-" if error is None else f"{error:.2f}",
-                "bar": None if strength is None or high <= low else round(100 * (strength - low) / (high - low)),
+                "bar": None
+                if strength is None or high <= low
+                else round(100 * (strength - low) / (high - low)),
                 "head": one_line(" ".join(text.split())[:120]),
                 "text": text[:_MOST_CHARS] + (" …" if len(text) > _MOST_CHARS else ""),
             }

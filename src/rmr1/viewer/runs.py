@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,11 @@ class OpenRun:
     def model(self) -> str:
         """The judge as it was named."""
         return str(self.description.get("model_name") or "unknown")
+
+    @property
+    def created(self) -> str:
+        """When the run was begun, to the minute; empty if it does not say."""
+        return str(self.description.get("created") or "")[:16].replace("T", " ")
 
     @property
     def has_rankings(self) -> bool:
@@ -130,16 +135,6 @@ class Runs:
     def judged(self) -> list[OpenRun]:
         """Those with judgments."""
         return [one for one in self.all if one.index is not None]
-
-    def refresh(self, on_progress: Callable[[OpenRun, int, int], None]) -> None:
-        """Index what there is. `on_progress` gets bytes done and bytes in all.
-
-        Raises:
-            DataError: a line is damaged.
-        """
-        for one in self.judged:
-            assert one.index is not None
-            one.index.refresh(lambda done, total, run=one: on_progress(run, done, total))
 
     def follow(self) -> None:
         """Take in from now on what is written to the runs, until the end."""
