@@ -21,7 +21,7 @@ from rmr1.errors import ConfigError
 
 Array = NDArray[Any]
 
-_LARGE = ("prompt",)
+_LARGE = ("prompt", "prompt_tokens", "completion_tokens")
 """Counts that need 64 bits."""
 
 
@@ -42,7 +42,7 @@ class Columns:
         return Columns(numbers={name: one[chosen] for name, one in self.numbers.items()}, names=self.names)
 
     def is_named(self, field: str, name: str) -> NDArray[np.bool_]:
-        """Of each entry whether the field says `name`."""
+        """Whether the field says `name`, entry by entry."""
         names = self.names[field]
         equal: NDArray[np.bool_] = self.numbers[field] == (names.index(name) if name in names else -2)
         return equal

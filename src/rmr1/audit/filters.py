@@ -81,7 +81,7 @@ class Filter:
             and not (self.flips and not has_flipped(judgment))
             and not (self.unsure is not None and not is_unsure(judgment, self.unsure))
             and (self.rubric is None or _holds(list_criteria(judgment), self.rubric))
-            and (self.text is None or _holds(_iterate_texts(judgment), self.text))
+            and (self.text is None or _holds(iterate_texts(judgment), self.text))
             and not (self.invented and not has_invented(judgment))
         )
 
@@ -113,7 +113,8 @@ def list_criteria(judgment: Judgment) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*given, *own]))
 
 
-def _iterate_texts(judgment: Judgment) -> Iterator[str]:
+def iterate_texts(judgment: Judgment) -> Iterator[str]:
+    """The question, the answers and every text of the judge."""
     yield answer_text(judgment.pair.prompt)
     yield from map(answer_text, judgment.pair.responses)
     for vote in judgment.votes:

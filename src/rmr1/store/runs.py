@@ -213,7 +213,7 @@ def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterato
     read_description(folder)
     path = Path(folder) / file
     for number, key, line in iterate_keys(path):
-        yield key, _load(line, path, number)
+        yield key, load_line(line, path, number)
 
 
 class JudgmentIndex:
@@ -241,10 +241,11 @@ class JudgmentIndex:
     def _read(self, place: int) -> Judgment:
         with self._path.open("rb") as file:
             file.seek(place)
-            return _load(loads(file.readline()), self._path, None)
+            return load_line(loads(file.readline()), self._path, None)
 
 
-def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
+def load_line(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
+    """The judgment of a line's values, from which the key is taken out."""
     del line["key"]
     try:
         return load_judgment(line)
@@ -260,15 +261,22 @@ def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                values = loads(line)
-            except ValueError:
-                raise DataError(
-                    "not valid JSON; the file was changed or damaged", path=path, line=number
-                ) from None
-            if not isinstance(values, dict) or "key" not in values:
-                raise DataError("not a judgment: it has no 'key'", path=path, line=number)
-            yield number, values
+            yield number, parse_line(line, path, number)
+
+
+def parse_line(line: bytes, path: Path, number: int | None) -> dict[str, Any]:
+    """The values of a line, which has a key.
+
+    Raises:
+        DataError: it is damaged.
+    """
+    try:
+        values = loads(line)
+    except ValueError:
+        raise DataError("not valid JSON; the file was changed or damaged", path=path, line=number) from None
+    if not isinstance(values, dict) or "key" not in values:
+        raise DataError("not a judgment: it has no 'key'", path=path, line=number)
+    return values
 
 
 def _identify(description: Mapping[str, Any], *, has_items: bool) -> dict[str, Any]:
@@ -317,21 +325,42 @@ def refuse_other_items(
 
 
 def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Number, key and values of the line of every finished item.
-
-    Earlier versions made a row's place in its file part of the key: such keys are made anew, from the pair.
-    """
-    places = KeyCounter()
+    """Number, key and values of the line of every finished item."""
+    keys = KeyReader(path)
     for number, line in iterate_lines(path):
-        key, pair = line["key"], line.get("pair")
-        if isinstance(pair, dict) and isinstance(id := pair.get("id"), str) and own_id(id) != id:
-            prefix = key.partition("-")[0]
-            if prefix != marked_digest(pair).hex():
-                digest = stored_digest(pair)
-                occurrence = places.increment(digest)
-                if prefix != digest.hex():
-                    key = format_key(digest, occurrence)
-        yield number, key, line
+        yield number, keys.read(number, line), line
+
+
+class KeyReader:
+    """Reads the keys of a file's lines one after the other, from any line on.
+
+    Earlier versions made a row's place in its file part of the key: such keys are made anew, from the pair and from
+    how many equal ones stand before it, which are counted if the first such line comes.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._places: KeyCounter | None = None
+
+    def read(self, number: int, line: Mapping[str, Any]) -> str:
+        """The key of the item in line `number`, from 1."""
+        key: str = line["key"]
+        pair = line.get("pair")
+        if not isinstance(pair, dict) or not isinstance(id := pair.get("id"), str) or own_id(id) == id:
+            return key
+        prefix = key.partition("-")[0]
+        if prefix == marked_digest(pair).hex():
+            return key
+        digest = stored_digest(pair)
+        is_old = prefix != digest.hex()
+        if self._places is None:
+            if not is_old:
+                return key
+            self._places = KeyCounter()
+            for before, one in islice(iterate_lines(self._path), number - 1):
+                self.read(before, one)
+        occurrence = self._places.increment(digest)
+        return format_key(digest, occurrence) if is_old else key
 
 
 def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:

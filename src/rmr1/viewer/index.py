@@ -1,0 +1,380 @@
+"""A run's folder -> an index beside it: pages, filters, words and figures of a million judgments without reading them.
+
+    runs/x/.view/index-1.sqlite     made anew under the next number if the run was replaced
+
+If the run's folder cannot be written, the index lies in the user's cache. It is derived: removing it loses nothing.
+Many threads may read at once, each by a connection of its own; one at a time writes, of all processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rmr1.audit.columns import Array, Columns, choose_type, kind_of
+from rmr1.audit.facts import Facts
+from rmr1.audit.filters import SHORTEST_KEY
+from rmr1.errors import ConfigError, DataError, RunError, reason_of
+from rmr1.records import Judgment
+from rmr1.report.rows import clean
+from rmr1.store.folder import hold
+from rmr1.store.kinds import find_kind
+from rmr1.store.labels import LABELS_FILE, read_labels
+from rmr1.store.replace import writing
+from rmr1.store.runs import JUDGMENTS_FILE, load_line, parse_line
+from rmr1.viewer.fill import OnProgress, fill, is_replaced
+from rmr1.viewer.marks import Mark, read_mark, relabel, write_marks
+from rmr1.viewer.schema import FIELDS, connect, create, decode_row, is_current, read_names, read_state
+from rmr1.viewer.search import Query, find_neighbours, find_numbers, find_page
+
+FOLDER = ".view"
+_LOCK = ".lock"
+_ADVICE = "free space or permissions, then open it again; the run itself is as it was"
+_WAIT_SECONDS = 10.0
+_MOST_IDLE = 8
+"""Connections that are kept for the next readers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A judgment as a list shows it."""
+
+    number: int
+    """The line of judgments.jsonl, from 1."""
+    head: str
+    """The beginning of the last question, in one line."""
+    facts: Facts
+    mark: Mark | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """A page of a list."""
+
+    rows: tuple[Row, ...]
+    start: int
+    total: int
+    is_total_exact: bool
+    """Whether `total` is all there are, or what they are at least."""
+
+
+class Index:
+    """The index of one run. A context manager."""
+
+    def __init__(self, folder: Path, place: Path, note: str | None):
+        self.folder = folder
+        self.judgments = folder / JUDGMENTS_FILE
+        self.note = note
+        """What the user is to be told; None if there is nothing."""
+        self._place = place
+        self._idle: deque[tuple[Path, sqlite3.Connection]] = deque()
+        self._filling = threading.Lock()
+        self._is_closed = False
+        self.path = self._settle()
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Index:
+        """Open the index of a run, or make an empty one; `refresh` reads the run.
+
+        Raises:
+            ConfigError: the folder holds no judgments. RunError: it is no folder of ours, or no index can be made.
+        """
+        folder = Path(folder)
+        if (kind := find_kind(folder)) != "run":
+            raise ConfigError(
+                f"{folder}: holds no run of judgments to be viewed (it was made by rmr1 {kind})"
+            )
+        return cls(folder, *_choose_place(folder))
+
+    def __enter__(self) -> Index:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file; a refresh under way ends with its batch."""
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop()[1].close()
+
+    def refresh(self, on_progress: OnProgress | None = None) -> int:
+        """Take in the lines and labels that came since; how many lines. 0 if they are being taken in elsewhere.
+
+        Args:
+            on_progress: called after some thousand judgments, with the bytes that are indexed and those of the run.
+
+        Raises:
+            DataError: a line is damaged; those before it are indexed. RunError: the index cannot be written.
+        """
+        if not self._filling.acquire(blocking=False):
+            return 0
+        try:
+            with ExitStack() as held:
+                if not self._hold(held):
+                    return 0
+                with writing(self._place, _ADVICE, also=(sqlite3.Error,)):
+                    return self._fill(on_progress or (lambda done, total: None))
+        finally:
+            self._filling.release()
+
+    def _fill(self, on_progress: OnProgress) -> int:
+        path = self._prepare(self.path)
+        connection = connect(path)
+        try:
+            if is_replaced(connection, self.judgments):
+                connection.close()
+                path = self._prepare(path, is_new=True)
+                connection = connect(path)
+            self.path = path
+            connection.execute("pragma synchronous = normal")
+            connection.execute("pragma cache_size = -65536")
+            added = fill(connection, self.judgments, on_progress, lambda: self._is_closed)
+            self._take_labels(connection)
+            return added
+        finally:
+            connection.close()
+
+    def _take_labels(self, connection: sqlite3.Connection) -> None:
+        file = self.folder / LABELS_FILE
+        about = file.stat() if file.exists() else None
+        state = "" if about is None else f"{about.st_size} {about.st_mtime_ns}"
+        if state != read_state(connection)["labels"]:
+            write_marks(connection, list(read_labels(self.folder)), state)
+
+    def _settle(self) -> Path:
+        """The file of the index, made if there is none; another process that makes it is waited for."""
+        deadline = time.monotonic() + _WAIT_SECONDS
+        while True:
+            newest = _newest(self._place)
+            if newest is not None and is_current(newest):
+                return newest
+            with ExitStack() as held:
+                if self._hold(held):
+                    with writing(self._place, _ADVICE, also=(sqlite3.Error,)):
+                        return self._prepare(newest)
+            if time.monotonic() > deadline:
+                raise RunError(f"{self._place}: another process is making the index; wait for it")
+            time.sleep(0.05)
+
+    def _hold(self, held: ExitStack) -> bool:
+        """Lock the index for as long as `held` is open; False if somebody else writes it."""
+        with writing(self._place, _ADVICE):
+            try:
+                held.enter_context(hold(self._place, self._place / _LOCK))
+            except RunError:
+                return False
+        return True
+
+    def _prepare(self, path: Path | None, *, is_new: bool = False) -> Path:
+        """The newest file if it is of these tables, else an empty one under the next number, which no reader of the
+        old one has open. Whoever calls holds the lock."""
+        path = _newest(self._place) or path
+        if path is not None and path.exists() and not is_new and is_current(path):
+            return path
+        made = self._place / f"index-{1 + (0 if path is None else _number_of(path))}.sqlite"
+        create(made)
+        for old in self._place.glob("index-*.sqlite*"):
+            if not old.name.startswith(made.name):
+                old.unlink(missing_ok=True)
+        return made
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection on which everything is read as it was at one moment."""
+        if self._is_closed:
+            raise RunError(f"{self.folder}: its index was closed")
+        if not self.path.exists():  # another process has read the run anew
+            self.path = self._settle()
+        path, connection = self.path, None
+        with suppress(IndexError):
+            kept, connection = self._idle.pop()
+            if kept != path:
+                connection.close()
+                connection = None
+        try:
+            if connection is None:
+                connection = connect(path)
+                connection.execute("pragma query_only = on")
+            connection.execute("begin")
+            yield connection
+            connection.execute("commit")
+        except sqlite3.Error as error:
+            if connection is not None:
+                connection.close()
+            raise RunError(
+                f"{path}: the index cannot be read ({reason_of(error)}); remove {self._place} and open it again"
+            ) from None
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        if self._is_closed or len(self._idle) >= _MOST_IDLE:
+            connection.close()
+        else:
+            self._idle.append((path, connection))
+
+    @property
+    def num_items(self) -> int:
+        """Judgments that are indexed."""
+        with self._reading() as connection:
+            return int(read_state(connection)["number"])
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Bytes of judgments.jsonl that are indexed, and how large it is now."""
+        with self._reading() as connection:
+            done = int(read_state(connection)["offset"])
+        return done, self.judgments.stat().st_size if self.judgments.exists() else 0
+
+    def search(self, query: Query, start: int = 0, limit: int = 50) -> Listing:
+        """The judgments that are looked for, from the `start`th on (from 0), at most `limit`."""
+        with self._reading() as connection:
+            found = find_page(connection, query, start, limit)
+            rows = _read_rows(connection, found.numbers)
+        return Listing(rows=rows, start=start, total=found.total, is_total_exact=found.is_total_exact)
+
+    def neighbours(self, query: Query, number: int) -> tuple[int | None, int | None]:
+        """The judgments before and behind this one in the query's sequence; None at an end."""
+        with self._reading() as connection:
+            return find_neighbours(connection, query, number)
+
+    def row(self, number: int) -> Row:
+        """One judgment as a list shows it.
+
+        Raises:
+            DataError: there is no such number.
+        """
+        with self._reading() as connection:
+            for row in _read_rows(connection, (number,)):
+                return row
+        raise DataError(f"no judgment {number}; there are {self.num_items}", path=self.judgments)
+
+    def find(self, name: str) -> int | None:
+        """The number of the judgment with this key, the first with this id, or the first whose key begins so."""
+        text = clean(name)
+        with self._reading() as connection:
+            for condition, values in (
+                ("key = ?", (text,)),
+                ("id = ?", (text,)),
+                ("key >= ? and key < ?", (text, text + "\U0010ffff")),
+            ):
+                if len(values) > 1 and len(name) < SHORTEST_KEY:
+                    continue
+                (number,) = connection.execute(
+                    f"select min(number) from facts where {condition}", values
+                ).fetchone()
+                if number is not None:
+                    return int(number)
+        return None
+
+    def read(self, number: int) -> tuple[str, Judgment]:
+        """The key and the whole judgment, read from its place in the run.
+
+        Raises:
+            DataError: there is no such number, or the run was replaced and not yet indexed again.
+        """
+        with self._reading() as connection:
+            found = connection.execute(
+                "select start, key, id from facts where number = ?", (number,)
+            ).fetchone()
+        if found is None:
+            raise DataError(f"no judgment {number}; there are {self.num_items}", path=self.judgments)
+        start, key, id = found
+        try:
+            with self.judgments.open("rb") as file:
+                file.seek(start)
+                judgment = load_line(
+                    parse_line(file.readline(), self.judgments, number), self.judgments, number
+                )
+        except FileNotFoundError:
+            raise DataError("no such file; the run was changed", path=self.judgments) from None
+        if clean(judgment.pair.id) != id:
+            raise DataError(
+                "another judgment than was indexed; the run was replaced", path=self.judgments, line=number
+            )
+        return key, judgment
+
+    def columns(self, *fields: str, query: Query | None = None, with_labels: bool = False) -> Columns:
+        """Fields of all judgments, or of those that are looked for, in the sequence of the run. If `with_labels` is set,
+        what people agree on takes the place of the data's label; what is looked for goes by the data's.
+            ConfigError: a field has no column.
+        """
+        for field in fields:
+            kind_of(field)
+        with self._reading() as connection:
+            names = read_names(connection)
+            needed = {*fields, *(("label", "winner", "is_right") if with_labels else ())}
+            columns = Columns(
+                numbers={field: _read_column(connection, field) for field in needed},
+                names={field: names[field] for field in needed if field in names},
+            )
+            if with_labels:
+                columns = relabel(connection, columns)
+            chosen = None if query is None else np.array(find_numbers(connection, query), dtype=np.int64) - 1
+        return columns if chosen is None else columns.take(chosen)
+
+    def counts(self, field: str) -> dict[str | None, int]:
+        """Name -> judgments that have it, the most frequent first; None for those without any."""
+        if kind_of(field) != "name":
+            raise ConfigError(f"{field!r} is no column of names")
+        return self.columns(field).count_names(field)
+
+
+def _choose_place(folder: Path) -> tuple[Path, str | None]:
+    """The folder for the index, and what to tell the user of it."""
+    beside = folder / FOLDER
+    try:
+        _try_to_write(beside)
+        return beside, None
+    except OSError as error:
+        why = reason_of(error)
+    name = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=16).hexdigest()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmr1" / "view" / name
+    with writing(cache, "make the run's folder or this one writable"):
+        _try_to_write(cache)
+    return cache, f"{folder}: cannot be written ({why}); its index is kept in {cache}"
+
+
+def _try_to_write(place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    test = place / f".try-{os.getpid()}-{threading.get_ident()}"
+    test.touch()
+    test.unlink()
+
+
+def _newest(place: Path) -> Path | None:
+    return max(place.glob("index-*.sqlite"), key=_number_of, default=None)
+
+
+def _number_of(path: Path) -> int:
+    number = path.stem.partition("-")[2]
+    return int(number) if number.isdecimal() else 0
+
+
+def _read_rows(connection: sqlite3.Connection, numbers: tuple[int, ...]) -> tuple[Row, ...]:
+    names = read_names(connection)
+    rows = []
+    for number in numbers:
+        found = connection.execute(
+            f"select head, {FIELDS} from facts join heads using (number) where number = ?", (number,)
+        ).fetchone()
+        if found is not None:
+            facts = decode_row(found[1:], names)
+            rows.append(Row(number=number, head=found[0], facts=facts, mark=read_mark(connection, facts.key)))
+    return tuple(rows)
+
+
+def _read_column(connection: sqlite3.Connection, field: str) -> Array:
+    found = connection.execute("select data from chunks where field = ? order by first", (field,))
+    return np.frombuffer(b"".join(data for (data,) in found), dtype=choose_type(field))

@@ -1,0 +1,219 @@
+"""What is looked for -> SQL -> the numbers of judgments, in their sequence.
+
+Words are looked up in the full-text index, everything else in the index of conditions that goes with the sequence. If
+a word is rare, its judgments are the ones that are tested; if it is frequent, judgments are tested one by one until
+the page is full, and how many there are in all is told as "at least".
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rmr1.audit.filters import SHORTEST_KEY, Filter
+from rmr1.errors import ConfigError
+from rmr1.report.rows import clean
+from rmr1.viewer.words import write_match
+
+SORTS = {
+    "place": "place in the run",
+    "confidence": "confidence in the winner",
+    "tokens": "tokens written",
+    "invented": "quotations not found in the answer",
+    "id": "the pair's id",
+    "length": "characters of answer A beyond those of B",
+}
+"""Name of a sequence -> what it goes by."""
+_COLUMNS = {
+    "place": ("number", "number"),
+    "confidence": ("unsurest", "surest"),
+    "tokens": ("completion_tokens", "completion_tokens"),
+    "invented": ("quotes_invented", "quotes_invented"),
+    "id": ("id", "id"),
+    "length": ("difference", "difference"),
+}
+"""The column that a sequence goes by, rising and falling."""
+RARE = 20_000
+"""Judgments up to which all that hold a word are listed at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What a list of judgments has to be, and in which sequence. `wanted.text` and `wanted.rubric` are read as words
+    here (`rmr1.viewer.words`); the terminal finds any text."""
+
+    wanted: Filter = field(default_factory=Filter)
+    words: str | None = None
+    """Words, "phrases" and begin*, all of which have to be there."""
+    sort: str = "place"
+    """One of `SORTS`; equal ones are in the sequence of the run."""
+    is_descending: bool = False
+    """Judgments without a confidence are last either way."""
+    is_marked: bool = False
+    """Somebody has said something of it."""
+    is_called_wrong: bool = False
+    """Somebody has called the judge wrong."""
+
+    def __post_init__(self) -> None:
+        if self.sort not in SORTS:
+            raise ConfigError(f"sort {self.sort!r} is not one of {', '.join(SORTS)}")
+        _ = self.match
+
+    @property
+    def match(self) -> str | None:
+        """The expression for the full-text index; None without words."""
+        parts = [
+            write_match(text, column=column, what=what)
+            for text, column, what in (
+                (self.words, None, "words"),
+                (self.wanted.text, "texts", "text"),
+                (self.wanted.rubric, "rubric", "rubric"),
+            )
+            if text is not None
+        ]
+        return " AND ".join(f"({part})" for part in parts) or None
+
+
+class Found(NamedTuple):
+    """A page of numbers."""
+
+    numbers: tuple[int, ...]
+    total: int
+    is_total_exact: bool
+    """Whether `total` is all there are, or what they are at least."""
+
+
+class _Source(NamedTuple):
+    """What rows are read from: SQL behind "from", up to and with its conditions."""
+
+    sql: str
+    values: tuple[object, ...]
+    total: int | None
+    """Rows; None if it would take long to count them."""
+
+
+def find_page(connection: sqlite3.Connection, query: Query, start: int, limit: int) -> Found:
+    """The numbers of the page that begins with the `start`th judgment, from 0."""
+    source = _choose_source(connection, query)
+    found = connection.execute(
+        f"select facts.number from {source.sql} {_order(query)} limit ? offset ?",
+        (*source.values, limit + 1, start),
+    )
+    numbers = [number for (number,) in found]
+    total = source.total
+    if total is None and numbers and len(numbers) <= limit:
+        total = start + len(numbers)
+    page = tuple(numbers[:limit])
+    return Found(page, start + len(numbers) if total is None else total, total is not None)
+
+
+def find_neighbours(
+    connection: sqlite3.Connection, query: Query, number: int
+) -> tuple[int | None, int | None]:
+    """The numbers before and behind a judgment in the query's sequence, whether it is itself among those found or not."""
+    source = _choose_source(connection, query)
+    column = _COLUMNS[query.sort][query.is_descending]
+    own = connection.execute(f"select {column} from facts where number = ?", (number,)).fetchone()
+    if own is None:
+        return None, None
+
+    def find(is_behind: bool) -> int | None:
+        sign = ">" if is_behind != query.is_descending else "<"
+        row = connection.execute(
+            f"select facts.number from {source.sql} and (facts.{column}, facts.number) {sign} (?, ?) "
+            f"{_order(query, is_back=not is_behind)} limit 1",
+            (*source.values, own[0], number),
+        ).fetchone()
+        return None if row is None else int(row[0])
+
+    return find(False), find(True)
+
+
+def find_numbers(connection: sqlite3.Connection, query: Query) -> list[int]:
+    """All numbers of what is looked for, in the sequence of the run."""
+    conditions, values = _list_conditions(query)
+    if query.match is not None:
+        conditions.append("number in (select rowid from words where words match ?)")
+        values.append(query.match)
+    found = connection.execute(f"select number from facts where {_all(conditions)} order by number", values)
+    return [number for (number,) in found]
+
+
+def _order(query: Query, *, is_back: bool = False) -> str:
+    direction = "desc" if query.is_descending != is_back else "asc"
+    column = _COLUMNS[query.sort][query.is_descending]
+    more = "" if column == "number" else f", facts.number {direction}"
+    return f"order by facts.{column} {direction}{more}"
+
+
+def _choose_source(connection: sqlite3.Connection, query: Query) -> _Source:
+    conditions, values = _list_conditions(query)
+    is_free = not conditions
+    match = query.match
+    if match is None:
+        plain = f"facts where {_all(conditions)}"
+        return _Source(plain, tuple(values), _count_rows(connection, plain, values, is_free))
+    words = "select rowid from words where words match ?"
+    (matched,) = connection.execute(f"select count(*) from ({words} limit ?)", (match, RARE + 1)).fetchone()
+    if matched <= RARE:
+        few = f"facts where number in ({words}) and {_all(conditions)}"
+        few_values = (match, *values)
+        total = matched if is_free else _count_rows(connection, few, few_values, False)
+        return _Source(few, few_values, total)
+    plain = f"facts where {_all(conditions)}"
+    each = f"{plain} and exists (select 1 from words where words match ? and rowid = facts.number)"
+    each_values = (*values, match)
+    if not is_free and _count_rows(connection, plain, values, False) <= RARE:
+        return _Source(each, each_values, _count_rows(connection, each, each_values, False))
+    if query.sort == "place":
+        joined = (
+            f"words cross join facts on facts.number = words.rowid where words match ? and {_all(conditions)}"
+        )
+        return _Source(joined, (match, *values), None)
+    return _Source(each, each_values, None)
+
+
+def _count_rows(connection: sqlite3.Connection, source: str, values: object, is_free: bool) -> int:
+    if is_free:
+        (count,) = connection.execute("select value from state where name = 'number'").fetchone()
+    else:
+        (count,) = connection.execute(f"select count(*) from {source}", values).fetchone()  # type: ignore[arg-type]
+    return int(count)
+
+
+def _all(conditions: list[str]) -> str:
+    return " and ".join(conditions) or "true"
+
+
+def _list_conditions(query: Query) -> tuple[list[str], list[object]]:
+    """What `Filter.matches` says, but for words."""
+    wanted = query.wanted
+    conditions: list[str] = []
+    values: list[object] = []
+    if wanted.id is not None:
+        id = clean(wanted.id)
+        if len(wanted.id) >= SHORTEST_KEY:
+            conditions.append("(id = ? or (key >= ? and key < ?))")
+            values += [id, id, id + "\U0010ffff"]
+        else:
+            conditions.append("id = ?")
+            values.append(id)
+    if wanted.subset is not None:
+        conditions.append("subset = (select code from names where field = 'subset' and name = ?)")
+        values.append(clean(wanted.subset))
+    if wanted.unsure is not None:
+        conditions.append("winner is not null and confidence < ?")
+        values.append(wanted.unsure)
+    flags = {
+        "is_right = 1": wanted.right,
+        "is_right = 0": wanted.wrong,
+        "winner is null": wanted.unparsed,
+        "has_failed = 1": wanted.failed,
+        "has_flipped = 1": wanted.flips,
+        "quotes_invented > 0": wanted.invented,
+        "key in (select key from marks)": query.is_marked,
+        "key in (select key from marks where is_judge_wrong)": query.is_called_wrong,
+    }
+    conditions += [condition for condition, is_wanted in flags.items() if is_wanted]
+    return conditions, values
