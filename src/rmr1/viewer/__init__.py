@@ -1,1 +1,1 @@
-"""A local web application to read judgments in (`rmr1 view`)."""
+"""Judgments in a browser: an index beside the run, and the pages that are read through it."""
