@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from rmr1.audit.quotes import LinkedQuote, answer_text, list_starts
-from rmr1.messages import Messages
+from rmr1.messages import Message, Messages
 from rmr1.records import Vote
 from rmr1.screen import inert
 from rmr1.verdicts.mentions import Span
@@ -54,6 +54,8 @@ class Turn:
     pieces: tuple[Piece, ...]
     cut: int = 0
     """Characters that were left out at the end."""
+    is_tool: bool = False
+    """Whether it is the result of a tool."""
     html: Markup | None = None
     """The same as safe HTML, if it was formatted."""
 
@@ -70,9 +72,19 @@ def mark_turns(messages: Messages, quotes: Sequence[LinkedQuote] = (), most: int
         end = min(whole, start + left)
         left -= end - start
         pieces = _mark(text, (start, end), marks)
-        role = inert(message.role) if len(messages) > 1 else None
-        turns.append(Turn(role=role, pieces=pieces, cut=whole - end))
+        role = inert(_name_step(message, messages)) if len(messages) > 1 else None
+        turns.append(Turn(role=role, pieces=pieces, cut=whole - end, is_tool=message.role == "tool"))
     return tuple(turns)
+
+
+def _name_step(message: Message, messages: Messages) -> str:
+    """Who speaks; of a tool's result which tool, if the call or the result names it."""
+    if message.role != "tool":
+        calls = ", ".join(call.name for call in message.tool_calls)
+        return f"{message.role}, calls {calls}" if calls else message.role
+    called = {call.id: call.name for one in messages for call in one.tool_calls if call.id is not None}
+    name = message.name or called.get(message.tool_call_id or "")
+    return "tool result" if name is None else f"result of {name}"
 
 
 def mark_reasons(vote: Vote, quotes: Sequence[LinkedQuote], most: int) -> Turn:

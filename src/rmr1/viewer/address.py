@@ -23,7 +23,7 @@ FLAGS = {
     "marked": "marked by people",
     "called_wrong": "judge called wrong",
 }
-_TEXTS = ("q", "rubric", "subset", "id")
+_TEXTS = ("q", "rubric", "subset", "id", "id_start")
 _SHARES = ("unsure", "sure_from", "sure_to")
 PAGE_SIZE = 50
 
@@ -94,6 +94,7 @@ def read_address(values: Mapping[str, str]) -> Address:
         is_marked="marked" in given,
         is_called_wrong="called_wrong" in given,
         equal=tuple((name, given[name]) for name in EQUALS if name in given),
+        id_start=given.get("id_start"),
         sure_from=_read_share(given, "sure_from"),
         sure_to=_read_share(given, "sure_to"),
     )
@@ -131,6 +132,7 @@ def _name(name: str, value: str) -> str:
     names: dict[str, str] = {
         "is": VERDICTS.get(value, value),
         "q": f"“{value}”",
+        "id_start": f"ids that begin with {value}",
         "rubric": f"rubric: {value}",
         "unsure": f"confidence below {value}",
         "sure_from": f"confidence from {value}",

@@ -324,6 +324,12 @@ class Index:
             chosen = None if query is None else np.array(find_numbers(connection, query), dtype=np.int64) - 1
         return columns if chosen is None else columns.take(chosen)
 
+    def keys(self) -> Array:
+        """The keys of all judgments, as bytes, in the sequence of the run."""
+        with self._reading() as connection:
+            found = connection.execute("select key from facts order by number")
+            return np.array([key.encode() for (key,) in found], dtype=np.bytes_)
+
     def counts(self, field: str) -> dict[str | None, int]:
         """Name -> judgments that have it, the most frequent first; None for those without any."""
         if kind_of(field) != "name":

@@ -11,9 +11,11 @@ import sqlite3
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from rmr1.audit.figures import ALIKE
 from rmr1.audit.filters import SHORTEST_KEY, Filter
 from rmr1.errors import ConfigError
 from rmr1.report.rows import clean
+from rmr1.store.codec import shorten
 from rmr1.viewer.words import write_match
 
 SORTS = {
@@ -34,6 +36,23 @@ _COLUMNS = {
     "length": ("difference", "difference"),
 }
 """The column that a sequence goes by, rising and falling."""
+EQUALS = {
+    "source": "data set",
+    "family": "prompt family",
+    "task_type": "task",
+    "winner": "winner",
+    "given": "winner with A first",
+    "swapped": "winner with B first",
+    "problem": "no verdict because",
+    "length": "preferred answer, in length",
+    "markdown": "preferred answer, in Markdown",
+}
+"""What a judgment can be asked to be, beside a `Filter`, and what it is called: a name of that column, or for `length` and
+`markdown` the group of `audit.figures` (longer, alike, shorter; more, as much, less)."""
+_STYLES = {
+    "length": ("length", ALIKE, {"longer": 1, "alike": 0, "shorter": -1}),
+    "markdown": ("marks", 0.0, {"more": 1, "as much": 0, "less": -1}),
+}
 RARE = 20_000
 """Judgments up to which all that hold a word are listed at once."""
 
@@ -55,7 +74,20 @@ class Query:
     is_called_wrong: bool = False
     """Somebody has called the judge wrong."""
 
+    equal: tuple[tuple[str, str], ...] = ()
+    """(one of `EQUALS`, what it has to be)."""
+    id_start: str | None = None
+    """The pair's id begins so; of a ranking's comparisons it is the question's id."""
+    sure_from: float | None = None
+    """The confidence in the winner is at least this."""
+    sure_to: float | None = None
+    """The confidence in the winner is less than this."""
+
     def __post_init__(self) -> None:
+        for name, value in self.equal:
+            if name not in EQUALS or (name in _STYLES and value not in _STYLES[name][2]):
+                known = EQUALS if name not in EQUALS else _STYLES[name][2]
+                raise ConfigError(f"{name} {shorten(value)}: expected one of {', '.join(known)}")
         if self.sort not in SORTS:
             raise ConfigError(f"sort {self.sort!r} is not one of {', '.join(SORTS)}")
         _ = self.match
@@ -205,6 +237,22 @@ def _list_conditions(query: Query) -> tuple[list[str], list[object]]:
     if wanted.unsure is not None:
         conditions.append("winner is not null and confidence < ?")
         values.append(wanted.unsure)
+    if query.id_start is not None:
+        start = clean(query.id_start)
+        conditions.append("(id >= ? and id < ?)")
+        values += [start, start + "\U0010ffff"]
+    for name, value in query.equal:
+        if name in _STYLES:
+            conditions.append(_compare_style(*_STYLES[name][:2], _STYLES[name][2][value]))
+        else:
+            conditions.append(f"{name} = (select code from names where field = ? and name = ?)")
+            values += [name, clean(value)]
+    if query.sure_from is not None:
+        conditions.append("winner is not null and confidence >= ?")
+        values.append(query.sure_from)
+    if query.sure_to is not None:
+        conditions.append("winner is not null and confidence < ?")
+        values.append(query.sure_to)
     flags = {
         "is_right = 1": wanted.right,
         "is_right = 0": wanted.wrong,
@@ -217,3 +265,14 @@ def _list_conditions(query: Query) -> tuple[list[str], list[object]]:
     }
     conditions += [condition for condition, is_wanted in flags.items() if is_wanted]
     return conditions, values
+
+
+def _compare_style(column: str, margin: float, sign: int) -> str:
+    """Whether the preferred answer has more (1), as much (0) or less (-1), as `audit.figures` groups them."""
+    labels = "(select code from names where field = 'label' and name = '{}')"
+    is_a, is_b = (f"label = {labels.format(side)}" for side in "AB")
+    gap = f"({column}_a - {column}_b) * (case when {is_a} then 1 else -1 end)"
+    limit = f"{margin} * max({column}_a, {column}_b)"
+    compared = {1: f"{gap} > {limit}", 0: f"abs({gap}) <= {limit}", -1: f"{gap} < -{limit}"}[sign]
+    choice = "(select code from names where field = 'kind' and name = 'choice')"
+    return f"({is_a} or {is_b}) and kind is not {choice} and {compared}"
