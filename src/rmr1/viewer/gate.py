@@ -84,7 +84,8 @@ class Gate:
 
 def _own_path(scope: Scope) -> str:
     """The path asked for, which cannot name another host."""
-    return "/" + scope["path"].lstrip("/\\")
+    path: str = scope["path"]
+    return "/" + path.lstrip("/\\")
 
 
 def _read_cookie(header: str, port: int | None) -> str:

@@ -1,0 +1,290 @@
+"""The viewer's pages, asked without a browser: what they say, what they refuse, and that foreign text stays text."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+from rmr1.store.labels import read_labels
+from rmr1.viewer.gate import POLICY
+from tests.unit.viewer.varied import key_of, make_judgment, write_lines, write_run
+from tests.unit.viewer.viewing import TOKEN, URL, viewing
+
+
+class _Elements(HTMLParser):
+    """Every element that a page has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def _elements(text: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = _Elements()
+    parser.feed(text)
+    return parser.found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("runs") / "varied", 150)
+
+
+def test_only_the_link_lets_in(run: Path) -> None:
+    with viewing(run, is_known=False) as browser:
+        assert browser.get("/runs/0/").status_code == 401
+        assert browser.get("/static/view.js").status_code == 401
+        assert browser.get("/?token=wrong").status_code == 401
+        entered = browser.get(f"/runs/0/list?is=wrong&token={TOKEN}")
+        assert entered.status_code == 303
+        assert entered.headers["location"] == "/runs/0/list?is=wrong"
+        assert (
+            "HttpOnly" in entered.headers["set-cookie"]
+            and "samesite=lax" in entered.headers["set-cookie"].lower()
+        )
+        assert browser.get("/runs/0/").status_code == 200
+
+
+def test_a_link_never_leads_to_another_host(run: Path) -> None:
+    with viewing(run, is_known=False) as browser:
+        answer = browser.get(f"{URL}//evil.example/?token={TOKEN}")
+        assert answer.headers.get("location", "/").startswith("/evil.example") or answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers", [{"host": "rebound.example:8400"}, {"origin": "https://evil.example"}, {"origin": "null"}]
+)
+def test_pages_of_other_sites_are_refused(run: Path, headers: dict[str, str]) -> None:
+    with viewing(run) as browser:
+        assert browser.get("/runs/0/", headers=headers).status_code == 403
+
+
+def test_every_answer_has_the_policy(run: Path) -> None:
+    with viewing(run) as browser:
+        for path in (
+            "/runs/0/",
+            "/runs/0/list",
+            "/runs/0/items/1",
+            "/nowhere",
+            "/static/style.css",
+            "/runs/0/state",
+        ):
+            answer = browser.get(path)
+            assert answer.headers["content-security-policy"] == POLICY, path
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_no_page_of_odd_texts_fails_or_holds_foreign_elements(run: Path) -> None:
+    """Every judgment of a run whose texts try to be more than text, in every form."""
+    scripts = [("script", {"src": "/static/view.js", "defer": None})]
+    with viewing(run) as browser:
+        for number in range(1, 151, 3):
+            for form in ("formatted", "plain", "diff"):
+                answer = browser.get(f"/runs/0/items/{number}?form={form}")
+                assert answer.status_code == 200, (number, form)
+                found = _elements(answer.text)
+                assert [one for one in found if one[0] == "script"] == scripts
+                for tag, attributes in found:
+                    assert tag not in ("iframe", "object", "embed", "img", "base", "audio", "video", "style")
+                    assert not any(name.startswith("on") or name == "style" for name in attributes), (
+                        attributes
+                    )
+                    target = attributes.get("href") or attributes.get("src") or attributes.get("action") or ""
+                    assert re.match(r"(?![a-z]+:|//)|data:,$", target, re.IGNORECASE), target
+                    assert attributes.get("http-equiv") is None
+
+
+def test_lists_say_what_they_show(run: Path) -> None:
+    made = [make_judgment(number) for number in range(150)]
+    wrong = [one for one in made if one.correct is False]
+    with viewing(run) as browser:
+        page = browser.get("/runs/0/list?is=wrong").text
+        assert f"1 to {min(50, len(wrong))} of {len(wrong)}" in page
+        assert page.count("data-row") == min(50, len(wrong))
+        second = browser.get("/runs/0/list?is=wrong&page=2").text
+        assert second.count("data-row") == min(50, max(0, len(wrong) - 50))
+        assert "No judgment is like that" in browser.get("/runs/0/list?q=nowhereatall").text
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "said"),
+    [
+        ("/runs/0/list?is=maybe", 422, "expected right, wrong"),
+        ("/runs/0/list?colour=red", 422, "no parameter of a list"),
+        ("/runs/0/list?unsure=7", 422, "from 0 to 1"),
+        ("/runs/0/list?q=%22%22", 422, "no word in it"),
+        ("/runs/0/list?page=0", 422, "a whole number from 1"),
+        ("/runs/0/list?sort=mood", 422, "expected place"),
+        ("/runs/0/list?length=bigger", 422, "expected one of longer"),
+        ("/runs/0/items/151", 404, "the run has 150"),
+        ("/runs/0/items/0", 404, "the run has 150"),
+        ("/runs/0/items/x", 404, "leads nowhere"),
+        ("/runs/0/items/1?form=poem", 422, "expected formatted"),
+        ("/runs/1/", 404, "leads nowhere"),
+        ("/runs/-1/", 404, "leads nowhere"),
+        ("/runs/0/rankings", 404, "leads nowhere"),
+        ("/runs/0/training", 404, "leads nowhere"),
+        ("/compare", 422, "two runs are needed"),
+        ("/static/../app.py", 404, "leads nowhere"),
+        (f"/runs/0/list?q={'a' * 5000}", 422, "letters is not read"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_one_line(run: Path, path: str, status: int, said: str) -> None:
+    with viewing(run) as browser:
+        answer = browser.get(path)
+        assert answer.status_code == status
+        assert said in answer.text
+        assert "Traceback" not in answer.text
+
+
+def test_neighbours_follow_the_list(run: Path) -> None:
+    with viewing(run) as browser:
+        rows = re.findall(
+            r'href="items/(\d+)[^"]*" data-row', browser.get("/runs/0/list?is=wrong&sort=tokens&down=1").text
+        )
+        page = browser.get(f"/runs/0/items/{rows[1]}?is=wrong&sort=tokens&down=1").text
+        before = re.search(r'rel="prev" href="(\d+)\?', page)
+        behind = re.search(r'rel="next" href="(\d+)\?', page)
+        assert before and before[1] == rows[0]
+        assert behind and behind[1] == rows[2]
+
+
+def test_marks_are_kept_and_shown(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 5)
+    with viewing(folder) as browser:
+        form = {"label": "B", "judge_wrong": "yes", "note": "<b>bold</b>\r\nwhy", "who": "ada"}
+        answer = browser.ask("POST", "/runs/0/items/2/marks", data=form)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/runs/0/items/2?said=kept")
+        page = browser.get("/runs/0/items/2?said=kept").text
+        assert "&lt;b&gt;bold&lt;/b&gt;" in page and "<b>bold" not in page and "Kept." in page
+        (label,) = read_labels(folder)
+        assert (label.key, label.who, label.label, label.is_judge_wrong, label.is_blind) == (
+            key_of(1),
+            "ada",
+            "B",
+            True,
+            False,
+        )
+        assert label.note == "<b>bold</b>\nwhy"
+        assert browser.get("/runs/0/labels.jsonl").text.count("\n") == 1
+        pairs = browser.get("/runs/0/pairs.jsonl")
+        assert pairs.json()["label"] == "B" and "attachment" in pairs.headers["content-disposition"]
+        nothing = browser.ask("POST", "/runs/0/items/2/marks", data={"who": "ada"})
+        assert nothing.status_code == 422 and "says nothing" in nothing.text
+        nobody = browser.ask("POST", "/runs/0/items/2/marks", data={"label": "A", "who": " "})
+        assert nobody.status_code == 422 and "who you are" in nobody.text
+        foreign = browser.ask(
+            "POST", "/runs/0/items/2/marks", data=form, headers={"origin": "http://evil.example"}
+        )
+        assert foreign.status_code == 403
+        large = browser.ask("POST", "/runs/0/items/2/marks", data={**form, "note": "x" * 70_000})
+        assert large.status_code == 413
+        assert len(list(read_labels(folder))) == 1
+
+
+def test_a_blind_page_shows_no_verdict(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 40)
+    number = next(
+        n for n in range(40) if make_judgment(n).pair.label == "A" and make_judgment(n).winner == "B"
+    )
+    with viewing(folder) as browser:
+        open_page = browser.get(f"/runs/0/items/{number + 1}").text
+        blind = browser.get(f"/runs/0/items/{number + 1}?blind=1").text
+        for said in ("preferred by the label", "chosen by the judge", "The judge prefers", "<eval>"):
+            assert said not in blind
+        assert "preferred by the label" in open_page and "chosen by the judge" in open_page
+        browser.ask(
+            "POST", f"/runs/0/items/{number + 1}/marks", data={"label": "A", "who": "ada", "blind": "1"}
+        )
+        assert next(iter(read_labels(folder))).is_blind
+
+
+def test_figures_lead_to_as_many_judgments(run: Path) -> None:
+    """Every count of the overview that is a link leads to a list of that many."""
+    with viewing(run) as browser:
+        page = browser.get("/runs/0/").text
+        links = re.findall(r'<a[^>]*href="(list[^"]*)"[^>]*>(?:<strong>)?([\d,]+)<', page)
+        assert len(links) > 12
+        for link, count in links:
+            found = browser.get(f"/runs/0/{link.replace('&amp;', '&')}").text
+            total = re.search(r"to [\d,]+ of ([\d,]+)", found)
+            assert (total[1] if total else "0") == count, link
+
+
+def test_groups_of_the_overview_lead_to_their_judgments(run: Path) -> None:
+    """The wrong ones of a group, its size and the list agree; ties have no preferred answer."""
+    with viewing(run) as browser:
+        page = browser.get("/runs/0/").text
+        rows = re.findall(r'<tr><th scope="row"><a href="(list[^"]*)">[^<]*</a></th>.*?</tr>', page)
+        assert any("length=longer" in link for link in rows) and any("markdown=" in link for link in rows)
+        for link in rows:
+            path = link.replace("&amp;", "&")
+            right = browser.get(f"/runs/0/{path}&is=right").text
+            wrong = browser.get(f"/runs/0/{path}&is=wrong").text
+            counts = [
+                int(found[1]) if (found := re.search(r"to \d+ of (\d+)", one)) else 0
+                for one in (right, wrong)
+            ]
+            row = re.search(rf'<a href="{re.escape(link)}">.*?</tr>', page)
+            assert row is not None
+            cells = [int(one) for one in re.findall(r"<td>(?:<a[^>]*>)?(\d+)(?:</a>)?</td>", row[0])]
+            assert counts[1] == cells[0] and sum(counts) == cells[1], link
+
+
+def test_a_run_that_grows_is_followed(tmp_path: Path) -> None:
+    from rmr1.viewer.app import make_app
+    from rmr1.viewer.runs import Runs
+    from tests.unit.viewer.viewing import Browser
+
+    folder = write_run(tmp_path / "x", 3)
+    with Runs([folder]) as runs:
+        (one,) = runs.judged
+        assert one.index is not None
+        browser = Browser(make_app(runs, token=TOKEN))
+        browser.get(f"/?token={TOKEN}")
+        one.index.refresh()
+        assert browser.get("/runs/0/state").json() == {"items": 3, "failure": None}
+        runs.follow()
+        with (folder / "judgments.jsonl").open("ab") as file:
+            file.write(write_lines(range(3, 7)))
+        import time
+
+        deadline = time.monotonic() + 20
+        while browser.get("/runs/0/state").json()["items"] != 7:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert "<strong>7</strong> judgments" in browser.get("/runs/0/").text
+
+
+def test_two_runs_are_compared(tmp_path: Path) -> None:
+    first, second = write_run(tmp_path / "a", 60), write_run(tmp_path / "b", 40)
+    with viewing(first, second) as browser:
+        page = browser.get("/compare").text
+        assert "40 items are in both; 20 only in a, 0 only in b" in page
+        assert "They are right on the same ones" in page
+        assert "<strong>0</strong> where they name different winners" in page
+        assert browser.get("/compare?show=nothing").status_code == 422
+        assert browser.get("/").text.count("data-row") == 2
+
+
+def test_runs_without_a_shared_item(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "a", 3)
+    second = write_run(tmp_path / "b", 0)
+    (second / "judgments.jsonl").write_bytes(write_lines(range(10, 13)))
+    with viewing(first, second) as browser:
+        assert "share no item" in browser.get("/compare").text
+
+
+def test_an_empty_run(tmp_path: Path) -> None:
+    with viewing(write_run(tmp_path / "x", 0)) as browser:
+        assert "No judgment is stored yet" in browser.get("/runs/0/").text
+        assert "No judgment is like that" in browser.get("/runs/0/list").text
