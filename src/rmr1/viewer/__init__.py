@@ -1,1 +1,1 @@
-"""Judgments in a browser: an index beside the run, and the pages that are read through it."""
+"""Runs in a browser (`rmr1 view`): an index beside each, search over it, and pages."""
