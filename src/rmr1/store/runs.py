@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +68,7 @@ class RunWriter:
         self._finished = stored.keys
         self._opened = opened
         self._notes: set[str] = set()
+        self._places: dict[str, int] = {}
 
     def __enter__(self) -> RunWriter:
         return self
@@ -78,8 +79,14 @@ class RunWriter:
     def is_finished(self, key: str) -> bool:
         return key_digest(key) in self._finished
 
+    def expect(self, key: str, place: int) -> None:
+        """Say at which place of the data an item is that is asked about now; its line will tell."""
+        self._places[key] = place
+
     def append(self, key: str, judgment: Judgment) -> None:
-        line = dumps({"key": key, **dump_record(judgment)}) + b"\n"
+        place = self._places.pop(key, None)
+        head = {"key": key} if place is None else {"key": key, "place": place}
+        line = dumps({**head, **dump_record(judgment)}) + b"\n"
         with writing(self.path, _KEPT):
             append_line(self._handle, line)
 
@@ -216,6 +223,37 @@ def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterato
         yield key, _load(line, path, number)
 
 
+def read_in_order(folder: str | Path) -> Iterator[tuple[str, Judgment]]:
+    """(key, judgment) of every finished item, in the sequence of the data that were judged. Items whose line tells no
+    place, those of earlier versions, come before the others, in the order they finished; 16 bytes an item are held.
+
+    Two items may tell the same place if the data changed between two starts of a run; the earlier one comes first.
+    """
+    read_description(folder)
+    path = Path(folder) / JUDGMENTS_FILE
+    places, starts, is_sorted = array("q"), array("Q"), True
+    end, last = 0, -1
+    for line in _iterate_raw(path):
+        place = _parse(line, path, len(places) + 1).get("place", -1)
+        is_sorted, last = is_sorted and place >= last, place
+        places.append(place)
+        starts.append(end)
+        end += len(line)
+    if is_sorted:
+        yield from islice(read_judgments(folder), len(places))
+        return
+    if -1 in places:  # only these may have keys of earlier versions
+        for number, key, values in islice(iterate_keys(path), len(places)):
+            if "place" not in values:
+                yield key, _load(values, path, number)
+    with path.open("rb") as file:
+        for index in sorted(range(len(places)), key=places.__getitem__):
+            if places[index] >= 0:
+                file.seek(starts[index])
+                values = _parse(file.readline(), path, index + 1)
+                yield values["key"], _load(values, path, index + 1)
+
+
 class JudgmentIndex:
     """The judgments that a file holds now, by their keys; each is read when it is asked for, and in memory are 16
     bytes and a place."""
@@ -246,6 +284,7 @@ class JudgmentIndex:
 
 def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
     del line["key"]
+    line.pop("place", None)
     try:
         return load_judgment(line)
     except DataError as error:
@@ -254,21 +293,24 @@ def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number and values of every whole line; nothing if there is no such file. A damaged line is an error."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.endswith(b"\n"):
-                return
-            try:
-                values = loads(line)
-            except ValueError:
-                raise DataError(
-                    "not valid JSON; the file was changed or damaged", path=path, line=number
-                ) from None
-            if not isinstance(values, dict) or "key" not in values:
-                raise DataError("not a judgment: it has no 'key'", path=path, line=number)
-            yield number, values
+    for number, line in enumerate(_iterate_raw(path), start=1):
+        yield number, _parse(line, path, number)
+
+
+def _iterate_raw(path: Path) -> Iterator[bytes]:
+    if path.exists():
+        with path.open("rb") as file:
+            yield from takewhile(lambda line: line.endswith(b"\n"), file)
+
+
+def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    try:
+        values = loads(line)
+    except ValueError:
+        raise DataError("not valid JSON; the file was changed or damaged", path=path, line=number) from None
+    if not isinstance(values, dict) or "key" not in values:
+        raise DataError("not a judgment: it has no 'key'", path=path, line=number)
+    return values
 
 
 def _identify(description: Mapping[str, Any], *, has_items: bool) -> dict[str, Any]:
@@ -321,17 +363,60 @@ def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
 
     Earlier versions made a row's place in its file part of the key: such keys are made anew, from the pair.
     """
-    places = KeyCounter()
+    renew = _Keys()
     for number, line in iterate_lines(path):
-        key, pair = line["key"], line.get("pair")
+        yield number, renew(line), line
+
+
+class _Keys:
+    """The key of each line of a file, line by line."""
+
+    def __init__(self) -> None:
+        self._occurrences = KeyCounter()
+
+    def __call__(self, line: Mapping[str, Any]) -> str:
+        key, pair = str(line["key"]), line.get("pair")
         if isinstance(pair, dict) and isinstance(id := pair.get("id"), str) and own_id(id) != id:
             prefix = key.partition("-")[0]
             if prefix != marked_digest(pair).hex():
                 digest = stored_digest(pair)
-                occurrence = places.increment(digest)
+                occurrence = self._occurrences.increment(digest)
                 if prefix != digest.hex():
-                    key = format_key(digest, occurrence)
-        yield number, key, line
+                    return format_key(digest, occurrence)
+        return key
+
+
+class RunTail:
+    """What is added to a run's judgments; each call of `read` gives what has come since the last one."""
+
+    def __init__(self, folder: str | Path):
+        read_description(folder)
+        self._path = Path(folder) / JUDGMENTS_FILE
+        self._keys = _Keys()
+        self._number = self._end = 0
+        self._file: int | None = None
+
+    def read(self) -> Iterator[tuple[str, Judgment]]:
+        """(key, judgment) of each whole line, from the first one on.
+
+        Raises:
+            RunError: the file was replaced meanwhile, as a run that judges again what failed does.
+        """
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if found.st_ino != (self._file or found.st_ino) or found.st_size < self._end:
+                raise RunError(f"{self._path}: replaced by another file meanwhile; begin again")
+            self._file = found.st_ino
+            file.seek(self._end)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                self._end += len(line)
+                self._number += 1
+                values = _parse(line, self._path, self._number)
+                yield self._keys(values), _load(values, self._path, self._number)
 
 
 def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:
