@@ -25,6 +25,7 @@ VERBS = {
     "judge": "judge pairs and say why",
     "rank": "put several answers to a question in order",
     "show": "read judgments, or what a training folder holds",
+    "mark": "say which answer is better, or that the judge is wrong",
     "export": "write judgments for other programs",
     "report": "sum a run up: an HTML page, Markdown or JSON",
     "rubrics": "list the criteria of judgments, and which decide",
