@@ -134,6 +134,8 @@ def test_whatever_a_judge_was_shown_it_may_quote(response: str, seed: int) -> No
         ("First, wash ... dry it.", "levelled", ["First, wash", "dry it."]),
         ("<\\answer>[\\[A]]", "levelled", ["<answer>[[A]]"]),
         ("wash the car,", "levelled", ["wash the car"]),
+        ("with 'clean' water", "levelled", ['with "clean" water']),
+        ("with clean water", "none", []),
         ("Rinse it! ... dry it?", "levelled", ["Rinse it", "dry it"]),
         ("!", "none", []),
         ("polish the car", "none", []),
@@ -159,6 +161,11 @@ def test_a_quotation_has_its_place(quote: str, match: str, found: list[str]) -> 
         ("a non-hearsay use", "non\u2011hearsay", "non-hearsay"),
         ("x \u2212 y", "x - y", "x \u2212 y"),
         ("er sagt „ja“ dazu", 'sagt "ja"', "sagt „ja"),
+        # Marks inside a quotation change from double to single ones, and back.
+        ('asks about the "c" in "cat"', "the 'c' in 'cat'", 'the "c" in "cat'),
+        ("the ‘unexamined life’ concept", 'the "unexamined life" concept', "the ‘unexamined life’ concept"),
+        ("il dit «oui» et part", "dit 'oui' et", "dit «oui» et"),
+        ("6'2\" tall", "6’2” tall", "6'2\" tall"),
     ],
 )
 def test_places_count_the_characters_of_the_answer(response: str, quote: str, found: str) -> None:
@@ -166,8 +173,15 @@ def test_places_count_the_characters_of_the_answer(response: str, quote: str, fo
     assert [response[slice(*span)] for span in place.spans] == [found]
 
 
+@pytest.mark.parametrize(
+    ("quote", "response"), [("f'(x) = 2x", "f(x) = 2x"), ("not B and E", "not (B and E)"), ("x's", "xs")]
+)
+def test_marks_that_carry_meaning_are_not_levelled(quote: str, response: str) -> None:
+    assert not is_grounded(quote, response) and not is_grounded(response, quote)
+
+
 def level_whole(text: str) -> str:
-    levelled = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\\": "", "\u200b": ""}
+    levelled = {'"': "'", "“": "'", "”": "'", "‘": "'", "’": "'", "–": "-", "—": "-", "\\": "", "\u200b": ""}
     text = unicodedata.normalize("NFKC", text.translate(str.maketrans(levelled))).casefold()
     return " ".join(text.split()).strip("\"' ")
 
