@@ -86,7 +86,9 @@ def read_rmr1(shared: Path) -> Iterator[Quoted]:
             texts = row["answers"] if isinstance(row["answers"], list) else [row["answers"]]
             for text in texts:
                 for words in list_quotations(str(text)):
-                    yield Quoted("RM-R1", str(row.get("pair_uid") or row.get("bon_uid")), words, answers, question)
+                    yield Quoted(
+                        "RM-R1", str(row.get("pair_uid") or row.get("bon_uid")), words, answers, question
+                    )
 
 
 def read_alpaca_eval(shared: Path) -> Iterator[Quoted]:
@@ -131,7 +133,9 @@ def _find_nearest(words: str, answer: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shared", nargs="?", default="shared", type=Path)
     parser.add_argument("--run", action="append", default=[], type=Path)
     parser.add_argument("--sample", type=int, default=0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rmr1.prompts import escape
@@ -165,6 +166,9 @@ def test_a_quotation_has_its_place(quote: str, match: str, found: list[str]) -> 
         ('asks about the "c" in "cat"', "the 'c' in 'cat'", 'the "c" in "cat'),
         ("the ‘unexamined life’ concept", 'the "unexamined life" concept', "the ‘unexamined life’ concept"),
         ("il dit «oui» et part", "dit 'oui' et", "dit «oui» et"),
+        ("says the person at the city hall lies", "city\u2011hall lies", "city hall lies"),
+        ("a well-known fact", "well known", "well-known"),
+        ("a well-known fact", "A WELL-", "a well"),
         ("6'2\" tall", "6’2” tall", "6'2\" tall"),
     ],
 )
@@ -174,7 +178,14 @@ def test_places_count_the_characters_of_the_answer(response: str, quote: str, fo
 
 
 @pytest.mark.parametrize(
-    ("quote", "response"), [("f'(x) = 2x", "f(x) = 2x"), ("not B and E", "not (B and E)"), ("x's", "xs")]
+    ("quote", "response"),
+    [
+        ("f'(x) = 2x", "f(x) = 2x"),
+        ("not B and E", "not (B and E)"),
+        ("x's", "xs"),
+        ("5-3 is", "5 3 is"),
+        ("is -5 now", "is 5 now"),
+    ],
 )
 def test_marks_that_carry_meaning_are_not_levelled(quote: str, response: str) -> None:
     assert not is_grounded(quote, response) and not is_grounded(response, quote)
@@ -182,8 +193,10 @@ def test_marks_that_carry_meaning_are_not_levelled(quote: str, response: str) ->
 
 def level_whole(text: str) -> str:
     levelled = {'"': "'", "“": "'", "”": "'", "‘": "'", "’": "'", "–": "-", "—": "-", "\\": "", "\u200b": ""}
-    text = unicodedata.normalize("NFKC", text.translate(str.maketrans(levelled))).casefold()
-    return " ".join(text.split()).strip("\"' ")
+    text = text.translate(str.maketrans(levelled))
+    text = re.sub(r"(?<=[^\W\d_])-(?=[^\W\d_])", " ", text)
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(text.split()).strip("' ")
 
 
 @given(
@@ -195,9 +208,12 @@ def level_whole(text: str) -> str:
 )
 def test_levelling_in_parts_is_levelling_as_a_whole(response: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(response)))
-    quote = response[start : data.draw(st.integers(start, len(response)))].swapcase()
+    quote = response[start : data.draw(st.integers(start, len(response)))]
+    # One that becomes two letters would compose otherwise with a mark behind it.
+    quote = "".join(char.swapcase() if len(char.swapcase()) == 1 else char for char in quote)
+    assume(not quote.strip("“\\\u200b\n\u2003 ").startswith("—"))  # a dash between letters is a space there
     place = find_quote(quote, response)
-    wanted = level_whole(quote).rstrip(".,;:!?\"' ")
+    wanted = level_whole(quote.strip()).rstrip(".,;:!?-' ")
     if place.match == "levelled":
         ((begin, end),) = place.spans
         assert wanted in level_whole(response[begin:end])
