@@ -26,6 +26,7 @@ VERBS = {
     "rank": "put several answers to a question in order",
     "show": "read judgments, or what a training folder holds",
     "view": "read judgments in a browser",
+    "mark": "say which answer is better, or that the judge is wrong",
     "export": "write judgments for other programs",
     "report": "sum a run up: an HTML page, Markdown or JSON",
     "rubrics": "list the criteria of judgments, and which decide",

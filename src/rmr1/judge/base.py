@@ -76,13 +76,16 @@ def unfinished_pairs(
     *,
     on_finished: Callable[[str, PreferencePair], None] | None = None,
 ) -> Iterator[tuple[str, PreferencePair]]:
-    """`(key, pair)` of every pair that the run does not hold; identical pairs are told apart by number.
+    """`(key, pair)` of every pair that the run does not hold; identical pairs are told apart by number. The run is told
+    the place of each.
 
     `on_finished` is called with those that it holds, in the sequence of the data.
     """
-    for keys, pair in number_items(pairs):
+    for place, (keys, pair) in enumerate(number_items(pairs)):
         held = None if run is None else next(filter(run.is_finished, keys), None)
         if held is None:
+            if run is not None:
+                run.expect(keys[0], place)
             yield keys[0], pair
         elif on_finished is not None:
             on_finished(held, pair)

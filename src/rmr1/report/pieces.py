@@ -87,7 +87,7 @@ def _name_step(message: Message, messages: Messages) -> str:
     return "tool result" if name is None else f"result of {name}"
 
 
-def mark_reasons(vote: Vote, quotes: Sequence[LinkedQuote], most: int) -> Turn:
+def mark_reasons(vote: Vote, quotes: Sequence[LinkedQuote], most: int = 10**9) -> Turn:
     """The judge's evaluation, or all that it wrote behind its thinking if there is none, with its quotations; their tags are left out."""
     text, evaluation = vote.generation.text, vote.verdict.trace.evaluation
     marks = [_Mark(*one.place, one, is_first=True) for one in quotes if one.place is not None]

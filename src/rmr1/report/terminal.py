@@ -6,6 +6,7 @@ Everything that came from outside is printed as inert text: control characters a
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from math import exp
 
 from rich.console import Group, RenderableType
@@ -13,14 +14,21 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from rmr1.audit.quotes import link_vote
+from rmr1.audit.quotes import LinkedQuote, answer_text, link_quotes
 from rmr1.console import Console
+from rmr1.errors import DataError
 from rmr1.messages import Messages
 from rmr1.prompts.render import format_weight
-from rmr1.records import CriterionScores, Judgment, Vote
+from rmr1.records import CriterionScores, Judgment, PreferencePair, Vote
+from rmr1.report.diff import diff_words
+from rmr1.report.numbered import Numbers, format_turns
+from rmr1.report.pieces import mark_reasons, mark_turns
 from rmr1.report.tables import Cell, make_table
 from rmr1.screen import inert, one_line
 from rmr1.verdicts.probability import tell_probability
+
+_ONLY = {"a": ("[-", "-]", "red"), "b": ("{+", "+}", "green")}
+"""Marks and colour of what is in one answer only."""
 
 PROBLEM_TEXTS = {
     "empty": "the judge wrote nothing",
@@ -41,23 +49,31 @@ PROBLEM_TEXTS = {
 }
 
 
-def print_judgment(console: Console, key: str, judgment: Judgment) -> None:
-    """Question, the answers, the judge's reasoning and the verdict."""
-    pair = judgment.pair
+def print_judgment(console: Console, key: str, judgment: Judgment, *, has_difference: bool = False) -> None:
+    """Question, the answers with what the judge quoted, its reasoning and the verdict; with `has_difference`, A and B
+    are shown as what is only in one of them."""
+    pair, quotes = judgment.pair, link_quotes(judgment)
+    numbers = Numbers(quotes)
     title = Text.assemble(("Pair ", "bold"), (one_line(pair.id), "bold cyan"))
     if pair.subset:
         title.append(f"  {one_line(pair.subset)}", style="dim")
     title.append(f"  {one_line(key[:12])}", style="dim")
     console.rule(title, align="left")
     print_panel(console, "Question", _conversation(pair.prompt))
-    for side, response in zip("ABCD", pair.responses, strict=False):
-        marks = ["preferred"] * (pair.label == side) + ["chosen by the judge"] * (judgment.winner == side)
-        name = f"Answer {side}" + (f" ({', '.join(marks)})" if marks else "")
-        print_panel(console, name, _conversation(response), style="green" if pair.label == side else "dim")
+    sides = list(zip("ABCD", pair.responses, strict=False))
+    if has_difference:
+        print_panel(
+            console, f"{_name_answer('A', judgment)} and {_name_answer('B', judgment)}", _compare(pair)
+        )
+        del sides[:2]
+    for side, response in sides:
+        turns = mark_turns(response, [one for one in quotes if one.side == side])
+        style = "green" if pair.label == side else "dim"
+        print_panel(console, _name_answer(side, judgment), format_turns(turns, numbers), style=style)
     if judgment.scores is not None:
         console.print(f"scores: A {judgment.scores[0]:.4f}, B {judgment.scores[1]:.4f}", highlight=False)
-    for number, vote in enumerate(judgment.votes, start=1):
-        _print_vote(console, judgment, vote, number)
+    for number in range(len(judgment.votes)):
+        _print_vote(console, judgment, number, [one for one in quotes if one.vote == number], numbers)
     console.print(verdict_line(judgment))
     console.print()
 
@@ -105,7 +121,35 @@ def verdict_line(judgment: Judgment) -> Text:
     return line
 
 
-def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -> None:
+def _name_answer(side: str, judgment: Judgment) -> str:
+    marks = ["preferred"] * (judgment.pair.label == side)
+    marks += ["chosen by the judge"] * (judgment.winner == side)
+    return f"Answer {side}" + (f" ({', '.join(marks)})" if marks else "")
+
+
+def _compare(pair: PreferencePair) -> Text:
+    """Both answers in one text, as `git diff --word-diff` writes it."""
+    try:
+        found = diff_words(answer_text(pair.response_a), answer_text(pair.response_b))
+    except DataError as error:
+        return Text(f"{one_line(error.message)}", style="yellow")
+    unit = "words" if found.unit == "word" else "whole lines, because a stretch is too long for words"
+    body = Text(f"{found.share:.0%} of the characters in both; ", style="dim")
+    body.append("[-only in A-]", style=_ONLY["a"][2]).append(" ").append("{+only in B+}", style=_ONLY["b"][2])
+    body.append(f", by {unit}\n\n")
+    for piece in found.pieces:
+        if piece.kind == "same":
+            body.append(inert(piece.text))
+        else:
+            before, after, style = _ONLY[piece.kind]
+            body.append(f"{before}{inert(piece.text)}{after}", style=style)
+    return body
+
+
+def _print_vote(
+    console: Console, judgment: Judgment, number: int, quotes: Sequence[LinkedQuote], numbers: Numbers
+) -> None:
+    vote = judgment.votes[number]
     trace = vote.verdict.trace
     parts: list[RenderableType] = []
     if trace.thinking:
@@ -122,19 +166,27 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
         parts.append(_section("Why this rubric", trace.justification))
     if trace.solution:
         parts.append(_section("Own solution", trace.solution))
-    if trace.quotes or trace.summaries:
+    left, summaries = quotes, trace.summaries
+    if trace.evaluation is not None:
+        turn = mark_reasons(vote, quotes)
+        parts.append(_section("Evaluation", format_turns([turn], numbers, has_sides=True)))
+        shown = {piece.quote for piece in turn.pieces}
+        left, summaries = [one for one in quotes if one not in shown], ()
+    if left or summaries:
         evidence: list[tuple[Cell, ...]] = [
             (
+                f"[{numbers.of(one)}]",
                 _side(one.said_side, vote),
                 Text(f'"{inert(one.text)}"'),
                 "yes" if one.is_found else Text("NOT FOUND", "red"),
             )
-            for one in link_vote(judgment.pair, vote)
+            for one in left
         ]
-        summary = Text("summary", style="dim")
-        evidence += [(_side(one.side, vote), Text(inert(one.text)), summary) for one in trace.summaries]
-        table = make_table(("Of", "Evidence", "In the answer"), evidence, texts=3)
-        table.columns[0].no_wrap = table.columns[2].no_wrap = True
+        note = Text("summary", style="dim")
+        evidence += [("", _side(one.side, vote), Text(inert(one.text)), note) for one in summaries]
+        table = make_table(("", "Of", "Evidence", "In the answer"), evidence, texts=4)
+        for number in (0, 1, 3):
+            table.columns[number].no_wrap = True
         parts.append(table)
     if not parts and vote.generation.text.strip():
         parts.append(_section("The judge wrote", vote.generation.text))
@@ -144,14 +196,14 @@ def _print_vote(console: Console, judgment: Judgment, vote: Vote, number: int) -
     parts.append(_vote_line(vote, is_rating=is_rating))
     head = f"Judge, {judgment.family}"
     if len(judgment.votes) > 1:
-        head += f", vote {number} of {len(judgment.votes)}"
+        head += f", vote {number + 1} of {len(judgment.votes)}"
     if trace.task_type:
         head += f": {trace.task_type} task"
     first = vote.name_in_pair("A")
     if is_rating:
         head += f", about answer {first} alone"
     elif first != "A":
-        head += f" (it saw answer {first} first, as its A)"
+        head += f" (it saw {first} first, as its A)"
     spaced = [one for part in parts for one in (part, Text())][:-1]
     print_panel(console, head, Group(*spaced), style="blue")
 
@@ -197,8 +249,8 @@ def _side(side: str, vote: Vote) -> str:
     return side if own == side else f"{own} (its {side})"
 
 
-def _section(title: str, text: str) -> Text:
-    return Text.assemble((f"{title}\n", "bold"), inert(text.strip()))
+def _section(title: str, text: str | Text) -> Text:
+    return Text.assemble((f"{title}\n", "bold"), inert(text.strip()) if isinstance(text, str) else text)
 
 
 def _conversation(messages: Messages) -> Text:

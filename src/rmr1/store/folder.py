@@ -43,6 +43,19 @@ def hold(folder: Path, lock: Path | None = None) -> Iterator[None]:
         os.close(handle)
 
 
+def is_being_written(folder: Path) -> bool:
+    """Whether a process holds the folder now. Of a file system without locks nobody knows, and the answer is yes."""
+    from filelock import lock_descriptor
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        return not lock_descriptor(handle, blocking=False)
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+
+
 def _is_there(path: Path, handle: int) -> bool:
     return path.exists() and os.path.samestat(os.fstat(handle), path.stat())
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -62,16 +62,22 @@ def append_label(folder: str | Path, label: HumanLabel) -> None:
         ConfigError: it names nobody, no item or an unknown side, says nothing, or has a time of another form.
         RunError: it is no run folder, another process keeps it locked, or it cannot be written.
     """
+    append_labels(folder, (label,))
+
+
+def append_labels(folder: str | Path, labels: Sequence[HumanLabel]) -> None:
+    """Add labels to those of a run, all or none of them; what is wrong with one is an error as in `append_label`."""
     folder = Path(folder)
     read_description(folder)
-    _check(label)
+    for label in labels:
+        check_label(label)
     path = folder / LABELS_FILE
     with ExitStack() as opened, writing(path, _KEPT):
         _hold(folder, opened)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         opened.callback(os.close, handle)
         cut_torn_line(handle)
-        append_line(handle, dumps(dump_record(label)) + b"\n")
+        append_line(handle, b"".join(dumps(dump_record(label)) + b"\n" for label in labels))
 
 
 def read_labels(folder: str | Path) -> Iterator[HumanLabel]:
@@ -124,7 +130,8 @@ def read_labelled_pairs(folder: str | Path) -> Iterator[tuple[str, PreferencePai
             yield key, replace(judgment.pair, label=label)
 
 
-def _check(label: HumanLabel) -> None:
+def check_label(label: HumanLabel) -> None:
+    """Refuse what `append_label` refuses, by a ConfigError."""
     for name in ("key", "who"):
         if not getattr(label, name).strip():
             raise ConfigError(f"a label without {name!r}; say whose it is and of which item")

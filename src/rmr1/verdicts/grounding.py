@@ -2,9 +2,11 @@
 
 A quotation is looked for as it is written first. If it is not there, white space, case, quotation marks and
 typographic variants are levelled in both, and an ellipsis splits a quotation into pieces that must all occur, in
-order: judges shorten, and shortening is not inventing. A stop at the end of a quotation is the judge's own if the
-answer goes on without it: writers put it inside the quotation marks. Backslashes are levelled too: the prompt shows
-a response with one in each of its control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none.
+order: judges shorten, and shortening is not inventing. Double and single marks are one, because writers change them
+inside a quotation, and so are a space and a dash between letters ("city-hall"). A stop at the end of a quotation is the judge's own if the answer goes on without it: writers put
+it inside the quotation marks. Backslashes are levelled too: the prompt shows a response with one in each of its
+control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none. Brackets and primes stay, because
+they carry meaning: f'(x) is not f(x).
 """
 
 from __future__ import annotations
@@ -21,16 +23,16 @@ from rmr1.verdicts.mentions import Span
 _UNSEEN = "\u00ad\u034f\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufe0e\ufe0f\ufeff"
 """Joiners, marks of direction and of presentation."""
 _LEVELLED = (
-    dict.fromkeys("“”„‟«»″", '"')
-    | dict.fromkeys("‘’‚‛‹›′", "'")
+    dict.fromkeys('"“”„‟«»″＂‘’‚‛‹›′＇', "'")
     | dict.fromkeys("‐‑‒–—―−﹘﹣－", "-")
     | {"\u00a0": " "}
     | dict.fromkeys(f"\\＼﹨{_UNSEEN}", "")
 )
 """Forms of one character -> the plainest of them."""
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
-_EDGES = "\"' "
-_STOPS = ".,;:!?"
+_EDGES = "' "
+_STOPS = ".,;:!?-"
+"""What a quotation may end with though the answer does not; a dash between letters if it ends at one."""
 
 Match = Literal["exact", "levelled", "none"]
 """How a quotation was found: character by character, after levelling, or not at all."""
@@ -49,8 +51,8 @@ NOWHERE = Place("none")
 
 
 def find_quote(quote: str, response: str) -> Place:
-    """The first place of `quote` in `response`. An empty quotation is found nowhere, nor one of marks and backslashes
-    alone.
+    """The first place of `quote` in `response`. An empty quotation is found nowhere, nor one of quotation
+    marks and backslashes alone.
 
     >>> find_quote("Wash the “car”", 'First wash the "car".')
     Place(match='levelled', spans=((6, 19),))
@@ -68,7 +70,7 @@ def find_quote(quote: str, response: str) -> Place:
 
 
 def is_grounded(quote: str, response: str) -> bool:
-    """Whether `quote` is taken from `response`; an empty quotation is not, nor one of backslashes alone."""
+    """Whether `quote` is taken from `response`; an empty quotation is not."""
     return find_quote(quote, response).match != "none"
 
 
@@ -113,12 +115,12 @@ def _level(text: str) -> _Levelled:
 
 def _iterate_clusters(text: str) -> Iterator[tuple[int, int, str]]:
     """(start, end, characters) of every run that normalises by itself, without what is levelled away."""
+    kept = [(place, plain) for place, char in enumerate(text) if (plain := _LEVELLED.get(char, char))]
     first = last = 0
     held = ""
-    for place, char in enumerate(text):
-        plain = _LEVELLED.get(char, char)
-        if not plain:
-            continue
+    for number, (place, plain) in enumerate(kept):
+        if plain == "-" and _is_between_letters(kept, number):
+            plain = " "
         if held and not plain.isascii() and _is_joined(held, plain):
             held += plain
         else:
@@ -128,6 +130,11 @@ def _iterate_clusters(text: str) -> Iterator[tuple[int, int, str]]:
         last = place + 1
     if held:
         yield first, last, held
+
+
+def _is_between_letters(kept: Sequence[tuple[int, str]], number: int) -> bool:
+    around = [kept[place][1] for place in (number - 1, number + 1) if 0 <= place < len(kept)]
+    return len(around) == 2 and all(one.isalpha() for one in around)
 
 
 def _is_joined(held: str, char: str) -> bool:

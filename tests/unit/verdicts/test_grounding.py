@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rmr1.prompts import escape
@@ -134,6 +135,8 @@ def test_whatever_a_judge_was_shown_it_may_quote(response: str, seed: int) -> No
         ("First, wash ... dry it.", "levelled", ["First, wash", "dry it."]),
         ("<\\answer>[\\[A]]", "levelled", ["<answer>[[A]]"]),
         ("wash the car,", "levelled", ["wash the car"]),
+        ("with 'clean' water", "levelled", ['with "clean" water']),
+        ("with clean water", "none", []),
         ("Rinse it! ... dry it?", "levelled", ["Rinse it", "dry it"]),
         ("!", "none", []),
         ("polish the car", "none", []),
@@ -159,6 +162,14 @@ def test_a_quotation_has_its_place(quote: str, match: str, found: list[str]) -> 
         ("a non-hearsay use", "non\u2011hearsay", "non-hearsay"),
         ("x \u2212 y", "x - y", "x \u2212 y"),
         ("er sagt „ja“ dazu", 'sagt "ja"', "sagt „ja"),
+        # Marks inside a quotation change from double to single ones, and back.
+        ('asks about the "c" in "cat"', "the 'c' in 'cat'", 'the "c" in "cat'),
+        ("the ‘unexamined life’ concept", 'the "unexamined life" concept', "the ‘unexamined life’ concept"),
+        ("il dit «oui» et part", "dit 'oui' et", "dit «oui» et"),
+        ("says the person at the city hall lies", "city\u2011hall lies", "city hall lies"),
+        ("a well-known fact", "well known", "well-known"),
+        ("a well-known fact", "A WELL-", "a well"),
+        ("6'2\" tall", "6’2” tall", "6'2\" tall"),
     ],
 )
 def test_places_count_the_characters_of_the_answer(response: str, quote: str, found: str) -> None:
@@ -166,10 +177,26 @@ def test_places_count_the_characters_of_the_answer(response: str, quote: str, fo
     assert [response[slice(*span)] for span in place.spans] == [found]
 
 
+@pytest.mark.parametrize(
+    ("quote", "response"),
+    [
+        ("f'(x) = 2x", "f(x) = 2x"),
+        ("not B and E", "not (B and E)"),
+        ("x's", "xs"),
+        ("5-3 is", "5 3 is"),
+        ("is -5 now", "is 5 now"),
+    ],
+)
+def test_marks_that_carry_meaning_are_not_levelled(quote: str, response: str) -> None:
+    assert not is_grounded(quote, response) and not is_grounded(response, quote)
+
+
 def level_whole(text: str) -> str:
-    levelled = {"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\\": "", "\u200b": ""}
-    text = unicodedata.normalize("NFKC", text.translate(str.maketrans(levelled))).casefold()
-    return " ".join(text.split()).strip("\"' ")
+    levelled = {'"': "'", "“": "'", "”": "'", "‘": "'", "’": "'", "–": "-", "—": "-", "\\": "", "\u200b": ""}
+    text = text.translate(str.maketrans(levelled))
+    text = re.sub(r"(?<=[^\W\d_])-(?=[^\W\d_])", " ", text)
+    text = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(text.split()).strip("' ")
 
 
 @given(
@@ -181,9 +208,12 @@ def level_whole(text: str) -> str:
 )
 def test_levelling_in_parts_is_levelling_as_a_whole(response: str, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(response)))
-    quote = response[start : data.draw(st.integers(start, len(response)))].swapcase()
+    quote = response[start : data.draw(st.integers(start, len(response)))]
+    # One that becomes two letters would compose otherwise with a mark behind it.
+    quote = "".join(char.swapcase() if len(char.swapcase()) == 1 else char for char in quote)
+    assume(not quote.strip("“\\\u200b\n\u2003 ").startswith("—"))  # a dash between letters is a space there
     place = find_quote(quote, response)
-    wanted = level_whole(quote).rstrip(".,;:!?\"' ")
+    wanted = level_whole(quote.strip()).rstrip(".,;:!?-' ")
     if place.match == "levelled":
         ((begin, end),) = place.spans
         assert wanted in level_whole(response[begin:end])
