@@ -91,13 +91,15 @@ def make_environment() -> Environment:
         found = files(f"rmr1.{room}") / file
         return found.read_text(encoding="utf-8") if found.is_file() else None
 
-    return Environment(
+    environment = Environment(
         loader=FunctionLoader(load),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.filters["number_in"] = lambda quote, numbers: numbers.of(quote)
+    return environment
 
 
 def load_style() -> str:

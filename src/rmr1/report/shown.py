@@ -13,9 +13,14 @@ from rmr1.audit.quotes import LinkedQuote, link_quotes
 from rmr1.judge.summary import list_failures
 from rmr1.prompts.render import format_weight
 from rmr1.records import Judgment, RubricItem, Vote
+from rmr1.report.numbered import Numbers
 from rmr1.report.pieces import Turn, mark_reasons, mark_turns, plain
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import inert, one_line
+
+Shape = Callable[[Turn, str, str, Numbers], Turn]
+"""Gets a turn, the letter of the place that its quotations lead to ("a" an answer, "e" the evaluation), that of its own
+anchors, and the quotations' numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +66,8 @@ class Shown:
     """Name, what is said of it, and its turns, of each answer."""
     reasons: tuple[Reasons, ...]
     left_votes: int
+    numbers: Numbers
+    """What quotations are called."""
 
 
 def show_judgment(
@@ -70,18 +77,23 @@ def show_judgment(
     *,
     votes: Sequence[int],
     most_chars: int,
-    shape: Callable[[Turn], Turn] = lambda turn: turn,
+    shape: Shape | None = None,
 ) -> Shown:
     """The judgment with these of its votes, under anchors that begin with `name`; of each text at most so many characters.
-    `shape` gives a turn its form, as that of Markdown."""
+    `shape` gives a turn its form, as that of Markdown; without, it is shown as it is written."""
     pair, quotes = judgment.pair, link_quotes(judgment)
+    numbers = Numbers(quotes)
+
+    def form(turn: Turn, aim: str, here: str) -> Turn:
+        return turn if shape is None else shape(turn, aim, here, numbers)
+
     marked = [one for one in quotes if one.vote in votes]
     answers = []
     for side, response in zip("ABCD", pair.responses, strict=False):
         said = ["preferred by the label"] * (pair.label == side)
         said += ["chosen by the judge"] * (judgment.winner == side)
         turns = mark_turns(response, [one for one in marked if one.side == side], most_chars)
-        answers.append((side, tuple(said), tuple(map(shape, turns))))
+        answers.append((side, tuple(said), tuple(form(turn, "e", "a") for turn in turns)))
     return Shown(
         name=name,
         key=one_line(key[:12]),
@@ -89,10 +101,11 @@ def show_judgment(
         subset=None if pair.subset is None else one_line(pair.subset),
         marks=tuple(_list_marks(judgment, quotes)),
         verdict=_say_verdict(judgment),
-        question=tuple(map(shape, mark_turns(pair.prompt, (), most_chars))),
+        question=tuple(form(turn, "e", "q") for turn in mark_turns(pair.prompt, (), most_chars)),
+        numbers=numbers,
         answers=tuple(answers),
         reasons=tuple(
-            _show_reasons(judgment, number, [one for one in quotes if one.vote == number], most_chars, shape)
+            _show_reasons(judgment, number, [one for one in quotes if one.vote == number], most_chars, form)
             for number in votes
         ),
         left_votes=len(judgment.votes) - len(votes),
@@ -146,7 +159,7 @@ def _show_reasons(
     number: int,
     quotes: Sequence[LinkedQuote],
     most_chars: int,
-    shape: Callable[[Turn], Turn],
+    form: Callable[[Turn, str, str], Turn],
 ) -> Reasons:
     vote = judgment.votes[number]
     trace, generation = vote.verdict.trace, vote.generation
@@ -175,8 +188,8 @@ def _show_reasons(
         head=head,
         said=said,
         criteria=tuple(_weigh(judgment.criteria or trace.rubric, vote)),
-        asides=tuple((title, shape(plain(text, most_chars))) for title, text in asides if text),
-        words=shape(mark_reasons(vote, quotes, most_chars)),
+        asides=tuple((title, form(plain(text, most_chars), "a", "e")) for title, text in asides if text),
+        words=form(mark_reasons(vote, quotes, most_chars), "a", "e"),
         quotes=tuple(quotes),
         error=None if generation.error is None else inert(generation.error),
     )

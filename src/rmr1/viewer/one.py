@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from math import exp
 from typing import Any
 
@@ -12,17 +12,20 @@ from rmr1.errors import DataError, RMR1Error
 from rmr1.prompts import PromptFamily, render_prompt
 from rmr1.records import Judgment, Vote
 from rmr1.report.diff import diff_words
+from rmr1.report.numbered import Numbers
 from rmr1.report.pieces import Turn
 from rmr1.report.shown import choose_votes, show_judgment
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import inert, one_line
 from rmr1.viewer.address import Address
 from rmr1.viewer.people import list_marks
+from rmr1.viewer.rich import format_turn
 from rmr1.viewer.runs import OpenRun
-from rmr1.viewer.turns import format_turn
 
 FORMS = {"formatted": "formatted", "plain": "as written", "diff": "differences"}
 """How answers are shown."""
+_NAME = "j"
+"""The beginning of the anchors."""
 _MOST_CHARS = 200_000
 _MOST_VOTES = 8
 """Texts of one judgment that are shown in full; the table has all."""
@@ -69,8 +72,8 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
     key, judgment = run.index.read(number)
     previous, following = run.index.neighbours(address.query, number)
     votes = choose_votes(judgment, _MOST_VOTES)
-    shape: Callable[[Turn], Turn] = format_turn if form == "formatted" else _as_written
-    shown = show_judgment("j", key, judgment, votes=votes, most_chars=_MOST_CHARS, shape=shape)
+    shape = _format if form == "formatted" else None
+    shown = show_judgment(_NAME, key, judgment, votes=votes, most_chars=_MOST_CHARS, shape=shape)
     quotes = link_quotes(judgment)
     return {
         "number": number,
@@ -81,7 +84,7 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
         "asked": [_show_asked(run, judgment, vote) for vote in votes],
         "quotes": quotes,
         "invented": [
-            (one, f"#je{one.vote}-{one.number}", inert(one.text)) for one in quotes if not one.is_found
+            (one, f"#{_NAME}e{one.vote}-{one.number}", inert(one.text)) for one in quotes if not one.is_found
         ],
         "stages": [
             (
@@ -102,8 +105,12 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
     }
 
 
-def _as_written(turn: Turn) -> Turn:
-    return turn
+def _format(turn: Turn, aim: str, here: str, numbers: Numbers) -> Turn:
+    """As Markdown with code and formulas; a tool's result stays as it is written."""
+    if turn.is_tool:
+        return turn
+    found = format_turn(turn, _NAME, aim, here, numbers)
+    return replace(turn, html=found.html) if found.is_formatted else turn
 
 
 def _list_votes(judgment: Judgment, shown: tuple[int, ...]) -> Iterator[VoteRow]:

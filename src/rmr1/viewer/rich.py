@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from rmr1.audit.quotes import LinkedQuote
 from rmr1.plugins import require
+from rmr1.report.numbered import Numbers
 from rmr1.report.pieces import Turn
 from rmr1.screen import inert
 from rmr1.viewer import code
@@ -105,13 +106,14 @@ def format_rich(text: str, marks: Sequence[Mark] = ()) -> Rich:
     return Rich(html=Markup(f'<div class="rich" dir="auto">{html}</div>'), is_formatted=True)
 
 
-def format_turn(turn: Turn, name: str, aim: str, here: str) -> Rich:
+def format_turn(turn: Turn, name: str, aim: str, here: str, numbers: Numbers) -> Rich:
     """One turn of `rmr1.report.pieces` with its quotations, anchored as the report does it.
 
     Args:
         name: The beginning of the judgment's anchors.
         aim: The letter of the place that the quotations lead to: "a" an answer, "e" the evaluation.
         here: That of this text's own anchors.
+        numbers: What quotations are called.
     """
     found: dict[tuple[int, int], list[Mark]] = {}
     place = 0
@@ -122,13 +124,17 @@ def format_turn(turn: Turn, name: str, aim: str, here: str) -> Rich:
             if marks and marks[-1].end == place:
                 marks[-1] = replace(marks[-1], end=end)
             elif end > place:
-                marks.append(_mark(quote, (place, end), name, aim, here, quote in piece.begins))
+                marks.append(
+                    _mark(quote, (place, end), name, aim, here, quote in piece.begins, numbers.of(quote))
+                )
         place = end
     text = "".join(piece.text for piece in turn.pieces)
     return format_rich(text, [one for marks in found.values() for one in marks])
 
 
-def _mark(quote: LinkedQuote, span: tuple[int, int], name: str, aim: str, here: str, is_first: bool) -> Mark:
+def _mark(
+    quote: LinkedQuote, span: tuple[int, int], name: str, aim: str, here: str, is_first: bool, number: int
+) -> Mark:
     anchor = f"{quote.vote}-{quote.number}"
     return Mark(
         start=span[0],
@@ -136,7 +142,7 @@ def _mark(quote: LinkedQuote, span: tuple[int, int], name: str, aim: str, here: 
         id=f"{name}{here}{anchor}" if is_first else None,
         href=f"#{name}{aim if quote.is_found else here}{anchor}",
         style="quote" if quote.is_found else "quote invented",
-        number=f"{quote.number + 1}{'' if quote.is_found else '?'}",
+        number=f"{number}{'' if quote.is_found else '?'}",
         title=f"{'' if quote.is_found else 'not found in '}answer {quote.side}",
     )
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rmr1.audit.quotes import LinkedQuote
 from rmr1.messages import Message
+from rmr1.report.numbered import Numbers
 from rmr1.report.pieces import Piece, Turn, mark_turns
 from rmr1.screen import inert
 from rmr1.viewer import code, rich
@@ -337,13 +338,13 @@ def test_a_turn_of_the_report_is_anchored_as_there() -> None:
         spans=((9, 12), (20, 23)),
         place=(0, 5),
     )
-    seen = read(format_turn(mark_turns(answer, [found])[0], "j1", "e", "a"))
+    seen = read(format_turn(mark_turns(answer, [found])[0], "j1", "e", "a", Numbers([found])))
     assert seen.ids == ["j1a0-0"] and seen.marked == {"1": "onetwo"}
     invented = LinkedQuote(
         vote=0, number=1, side="B", said_side="B", text="x", match="none", spans=(), place=(2, 9)
     )
     turn = Turn(role=None, pieces=(Piece(text="So "), Piece(text="*x*", quote=invented, begins=(invented,))))
-    html = str(format_turn(turn, "j1", "a", "e").html)
+    html = str(format_turn(turn, "j1", "a", "e", Numbers([found, invented])).html)
     assert (
         '<span class="at" id="j1e0-1"></span><a class="quote invented" href="#j1e0-1" title="not found in answer B"'
         in html
