@@ -14,7 +14,7 @@ from rmr1.records import Judgment, Vote
 from rmr1.report.diff import diff_words
 from rmr1.report.numbered import Numbers
 from rmr1.report.pieces import Turn
-from rmr1.report.shown import choose_votes, show_judgment
+from rmr1.report.shown import show_judgment
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import inert, one_line
 from rmr1.viewer.address import Address
@@ -71,8 +71,8 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
         raise DataError(f"there is no judgment {number}; the run has {run.index.num_items:,}")
     key, judgment = run.index.read(number)
     previous, following = run.index.neighbours(address.query, number)
-    votes = choose_votes(judgment, _MOST_VOTES)
-    shape = _format if form == "formatted" else None
+    votes = _choose_votes(judgment)
+    shape = None if form == "plain" else _format
     shown = show_judgment(_NAME, key, judgment, votes=votes, most_chars=_MOST_CHARS, shape=shape)
     quotes = link_quotes(judgment)
     return {
@@ -103,6 +103,13 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
         "next": None if following is None else f"{following}{address.link(page=address.page)}",
         "marks": [] if is_blind else list_marks(run, key),
     }
+
+
+def _choose_votes(judgment: Judgment) -> tuple[int, ...]:
+    """The first votes, in their sequence, and the deciding one among them."""
+    deciding = [number for number, vote in enumerate(judgment.votes) if vote is judgment.deciding]
+    others = [number for number in range(len(judgment.votes)) if number not in deciding]
+    return tuple(sorted([*deciding, *others[: _MOST_VOTES - len(deciding)]]))
 
 
 def _format(turn: Turn, aim: str, here: str, numbers: Numbers) -> Turn:
