@@ -29,6 +29,7 @@ _LEVELLED = (
 )
 """Forms of one character -> the plainest of them."""
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
+_SPACES = re.compile(r"\s+")
 _EDGES = "\"' "
 _STOPS = ".,;:!?"
 
@@ -56,15 +57,18 @@ def find_quote(quote: str, response: str) -> Place:
     Place(match='levelled', spans=((6, 19),))
     """
     words = quote.strip()
-    pieces = [text for piece in _ELLIPSIS.split(words) if (text := _level(piece).text.strip(_EDGES))]
+    pieces = [text for piece in _ELLIPSIS.split(words) if (text := _level_text(piece).strip(_EDGES))]
     if not pieces:
         return NOWHERE
     if (start := response.find(words)) >= 0:
         return Place("exact", ((start, start + len(words)),))
-    levelled = _level(response)
     bare = [text for piece in pieces if (text := piece.rstrip(_STOPS + _EDGES))]
-    spans = _find_pieces(pieces, levelled) or _find_pieces(bare, levelled)
-    return Place("levelled", spans) if spans else NOWHERE
+    found = _find_pieces(pieces, response) or _find_pieces(bare, response)
+    if not found:
+        return NOWHERE
+    levelled = _level(response)
+    spans = tuple((levelled.starts[start], levelled.ends[end - 1]) for start, end in found)
+    return Place("levelled", spans)
 
 
 def is_grounded(quote: str, response: str) -> bool:
@@ -72,16 +76,17 @@ def is_grounded(quote: str, response: str) -> bool:
     return find_quote(quote, response).match != "none"
 
 
-def _find_pieces(pieces: Sequence[str], levelled: _Levelled) -> tuple[Span, ...]:
-    """The first place of each piece behind the one before; none if one is missing."""
+def _find_pieces(pieces: Sequence[str], response: str) -> tuple[Span, ...]:
+    """The first place in the levelled response of each piece behind the one before; none if one is missing."""
+    text = _level_text(response)
     spans: list[Span] = []
     after = 0
     for piece in pieces:
-        start = levelled.text.find(piece, after)
+        start = text.find(piece, after)
         if start < 0:
             return ()
         after = start + len(piece)
-        spans.append((levelled.starts[start], levelled.ends[after - 1]))
+        spans.append((start, after))
     return tuple(spans)
 
 
@@ -91,6 +96,14 @@ class _Levelled(NamedTuple):
     text: str
     starts: array[int]
     ends: array[int]
+
+
+@lru_cache(maxsize=8)
+def _level_text(text: str) -> str:
+    """`_level(text).text`, for most texts without walking over their characters."""
+    if not text.isascii():
+        return _level(text).text
+    return _SPACES.sub(" ", text.replace("\\", "")).lower().lstrip(" ")
 
 
 @lru_cache(maxsize=8)
