@@ -33,7 +33,8 @@ from rmr1.messages import assistant, user
 from rmr1.records import Generation, Judgment, PreferencePair
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE
-from rmr1.viewer.index import FOLDER, Index, Query
+from rmr1.viewer.files import FOLDER
+from rmr1.viewer.index import Index, Query
 
 NUM_WORDS = 50_000
 DISTINCT = 250_000
