@@ -34,7 +34,8 @@ from rmr1.records import Generation, Judgment, PreferencePair
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.runs import JUDGMENTS_FILE, RUN_FILE
 from rmr1.viewer.files import FOLDER
-from rmr1.viewer.index import Index, Query
+from rmr1.viewer.index import Index
+from rmr1.viewer.search import Query
 
 NUM_WORDS = 50_000
 DISTINCT = 250_000
@@ -85,8 +86,7 @@ def make_judgment(number: int, words: Words) -> Judgment:
     better = pair.label if words.chance() < 0.8 else ("B" if pair.label == "A" else "A")
     votes = []
     for order in ("given", "swapped"):
-        shown = {"A": better, "B": "B" if better == "A" else "A"}["A"]
-        letter = shown if order == "given" else ("B" if shown == "A" else "A")
+        letter: str = "A" if (better == "A") == (order == "given") else "B"
         if words.chance() < 0.1:
             letter = "B" if letter == "A" else "A"
         if words.chance() < 0.01:
@@ -94,8 +94,8 @@ def make_judgment(number: int, words: Words) -> Judgment:
         quotes = []
         for place, side in enumerate("AB" if order == "given" else "BA"):
             start = int(words.chance() * 40)
-            said = answers[place][start : start + 6] if words.chance() < 0.9 else words.say(6)
-            quotes.append(f"<quote_{side}>{' '.join(said)}</quote_{side}> {' '.join(words.say(15))}")
+            quoted = answers[place][start : start + 6] if words.chance() < 0.9 else words.say(6)
+            quotes.append(f"<quote_{side}>{' '.join(quoted)}</quote_{side}> {' '.join(words.say(15))}")
         text = (
             f"<type>Chat</type>\n<rubric>\n1. {' '.join(words.say(5))} (60%)\n2. {' '.join(words.say(5))} (40%)\n"
             f"<justify>{' '.join(words.say(10))}</justify>\n</rubric>\n<eval>{' '.join(quotes)}</eval>\n<answer>[[{letter}]]</answer>"
@@ -106,7 +106,7 @@ def make_judgment(number: int, words: Words) -> Judgment:
             text=text, finish_reason="stop", prompt_tokens=900, completion_tokens=100 + int(200 * words.chance()),
             model="made up", verdict_logprobs=None if letter == "nobody" else logprobs,
         )  # fmt: skip
-        votes.append(cast_vote(said, order=order, sample=0, rule="tagged"))  # type: ignore[arg-type]
+        votes.append(cast_vote(said, order=order, sample=0, rule="tagged"))
     return conclude(pair, votes, family="rubric", rule="tagged")
 
 

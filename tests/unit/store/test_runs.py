@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from rmr1.errors import DataError, RunError
 from rmr1.messages import ImagePart, Message, TextPart, assistant, user
 from rmr1.records import Generation, Judgment, PreferencePair, RubricItem, SideText, Trace, Verdict, Vote
 from rmr1.store.codec import dump_record, dumps, load_record, loads
-from rmr1.store.keys import KeyCounter, content_digest, format_key, seed_for
-from rmr1.store.runs import open_run, read_judgments
+from rmr1.store.keys import KeyCounter, content_digest, format_key, seed_for, stored_digest
+from rmr1.store.runs import KeyReader, iterate_keys, iterate_lines, open_run, read_judgments
 
 DESCRIPTION = {
     "data": {"sha256": "1"},
@@ -210,3 +211,28 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     (tmp_path / "judgments.jsonl").write_text(json.dumps({"mine": 1}) + "\n")
     with pytest.raises(RunError, match=r"holds 'judgments.jsonl' but no run.json"):
         open_run(tmp_path, DESCRIPTION)
+
+
+def test_keys_are_the_same_from_any_line_on(tmp_path: Path) -> None:
+    """Of earlier versions, whose keys held the place (a), of today's for ids by place (b), and of ids of one's own (c)."""
+    path = tmp_path / "judgments.jsonl"
+    pairs = {
+        name: dump_record(replace(make_judgment().pair, id="set:1" if name != "c" else "own", label=label))
+        for name, label in (("a", "A"), ("b", "B"), ("c", None))
+    }  # fmt: skip
+    digest = {name: stored_digest(pair).hex() for name, pair in pairs.items()}
+    stored = [
+        ("c", "k0"),
+        ("a", "0" * 32),
+        ("b", digest["b"]),
+        ("a", "1" * 32),
+        ("a", "2" * 32),
+        ("b", f"{digest['b']}-1"),
+    ]
+    path.write_bytes(b"".join(dumps({"key": key, "pair": pairs[name]}) + b"\n" for name, key in stored))
+    expected = ["k0", digest["a"], digest["b"], f"{digest['a']}-1", f"{digest['a']}-2", f"{digest['b']}-1"]
+    assert [key for _, key, _ in iterate_keys(path)] == expected
+    for first in range(1, 7):
+        keys = KeyReader(path)
+        lines = [(number, line) for number, line in iterate_lines(path) if number >= first]
+        assert [keys.read(number, line) for number, line in lines] == expected[first - 1 :]

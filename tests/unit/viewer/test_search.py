@@ -15,7 +15,8 @@ from rmr1.errors import ConfigError
 from rmr1.store.labels import HumanLabel, append_label
 from rmr1.store.runs import read_judgments
 from rmr1.viewer import search
-from rmr1.viewer.index import Index, Query
+from rmr1.viewer.index import Index
+from rmr1.viewer.search import Query
 from rmr1.viewer.words import MOST_TERMS, spell, write_match
 
 from .varied import ODD, SUBSETS, WORDS, key_of, write_run
