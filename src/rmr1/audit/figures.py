@@ -141,8 +141,7 @@ def measure(columns: Columns) -> Figures:
     """The figures of these judgments, of which the columns are `FIGURE_COLUMNS`."""
     numbers = columns.numbers
     items = len(columns)
-    is_labelled_I = numbers["is_right"] >= 0
-    labelled = columns.take(is_labelled_I)
+    labelled = _take_labelled(columns)
     quotes = {
         name: int(numbers[f"quotes_{column}"].sum(dtype=np.int64))
         for name, column in (("exact", "exact"), ("levelled", "levelled"), ("none", "invented"))
@@ -181,6 +180,22 @@ def measure(columns: Columns) -> Figures:
         is_estimated=bool((numbers["is_estimated"][was_asked_I] == 1).any()),
         seconds=fsum(numbers["seconds"]) / items if items else 0.0,
     )
+
+
+def _take_labelled(columns: Columns) -> Columns:
+    """What is said of labelled judgments, by prompt: intervals sort them by it, which is fast if they are sorted."""
+    numbers = columns.numbers
+    places_I = np.flatnonzero(numbers["is_right"] >= 0)
+    places_I = places_I[np.argsort(numbers["prompt"][places_I])]
+    prompts_I = numbers["prompt"][places_I]
+    wanted = (
+        *("source", "subset", "family", "task_type", "kind", "winner", "label", "is_right"),
+        *("probability", "confidence", "is_calibrated", "length_a", "length_b", "marks_a", "marks_b"),
+    )
+    taken = {name: numbers[name][places_I] for name in wanted}
+    is_next_I = np.diff(prompts_I, prepend=prompts_I[:1]) != 0
+    taken["prompt"] = np.cumsum(is_next_I, dtype=np.int32)
+    return Columns(numbers=taken, names=columns.names)
 
 
 def _describe(name: str, labelled: Columns) -> GroupFigures:

@@ -1,18 +1,12 @@
 """A run's folder -> an index beside it: pages, filters, words and figures of a million judgments without reading them.
 
-    runs/x/.view/index-1.sqlite     made anew under the next number if the run was replaced
-
-If the run's folder cannot be written, the index lies in the user's cache. It is derived: removing it loses nothing.
-Many threads may read at once, each by a connection of its own; one at a time writes, of all processes.
+It is derived from the run: removing it loses nothing. Many threads may read at once, each by a connection of its own; one at a time writes, of all processes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -27,20 +21,16 @@ from rmr1.audit.filters import SHORTEST_KEY
 from rmr1.errors import ConfigError, DataError, RunError, reason_of
 from rmr1.records import Judgment
 from rmr1.report.rows import clean
-from rmr1.store.folder import hold
 from rmr1.store.kinds import find_kind
 from rmr1.store.labels import LABELS_FILE, read_labels
 from rmr1.store.replace import writing
 from rmr1.store.runs import JUDGMENTS_FILE, load_line, parse_line
+from rmr1.viewer.files import ADVICE, choose_place, hold_index, prepare, settle
 from rmr1.viewer.fill import OnProgress, fill, is_replaced
 from rmr1.viewer.marks import Mark, read_mark, relabel, write_marks
-from rmr1.viewer.schema import FIELDS, connect, create, decode_row, is_current, read_names, read_state
+from rmr1.viewer.schema import FIELDS, connect, decode_row, read_names, read_state
 from rmr1.viewer.search import Query, find_neighbours, find_numbers, find_page
 
-FOLDER = ".view"
-_LOCK = ".lock"
-_ADVICE = "free space or permissions, then open it again; the run itself is as it was"
-_WAIT_SECONDS = 10.0
 _MOST_IDLE = 8
 """Connections that are kept for the next readers."""
 
@@ -80,7 +70,7 @@ class Index:
         self._idle: deque[tuple[Path, sqlite3.Connection]] = deque()
         self._filling = threading.Lock()
         self._is_closed = False
-        self.path = self._settle()
+        self.path = settle(self._place)
 
     @classmethod
     def open(cls, folder: str | Path) -> Index:
@@ -94,7 +84,7 @@ class Index:
             raise ConfigError(
                 f"{folder}: holds no run of judgments to be viewed (it was made by rmr1 {kind})"
             )
-        return cls(folder, *_choose_place(folder))
+        return cls(folder, *choose_place(folder))
 
     def __enter__(self) -> Index:
         return self
@@ -121,20 +111,20 @@ class Index:
             return 0
         try:
             with ExitStack() as held:
-                if not self._hold(held):
+                if not hold_index(self._place, held):
                     return 0
-                with writing(self._place, _ADVICE, also=(sqlite3.Error,)):
+                with writing(self._place, ADVICE, also=(sqlite3.Error,)):
                     return self._fill(on_progress or (lambda done, total: None))
         finally:
             self._filling.release()
 
     def _fill(self, on_progress: OnProgress) -> int:
-        path = self._prepare(self.path)
+        path = prepare(self._place)
         connection = connect(path)
         try:
             if is_replaced(connection, self.judgments):
                 connection.close()
-                path = self._prepare(path, is_new=True)
+                path = prepare(self._place, is_new=True)
                 connection = connect(path)
             self.path = path
             connection.execute("pragma synchronous = normal")
@@ -152,50 +142,13 @@ class Index:
         if state != read_state(connection)["labels"]:
             write_marks(connection, list(read_labels(self.folder)), state)
 
-    def _settle(self) -> Path:
-        """The file of the index, made if there is none; another process that makes it is waited for."""
-        deadline = time.monotonic() + _WAIT_SECONDS
-        while True:
-            newest = _newest(self._place)
-            if newest is not None and is_current(newest):
-                return newest
-            with ExitStack() as held:
-                if self._hold(held):
-                    with writing(self._place, _ADVICE, also=(sqlite3.Error,)):
-                        return self._prepare(newest)
-            if time.monotonic() > deadline:
-                raise RunError(f"{self._place}: another process is making the index; wait for it")
-            time.sleep(0.05)
-
-    def _hold(self, held: ExitStack) -> bool:
-        """Lock the index for as long as `held` is open; False if somebody else writes it."""
-        with writing(self._place, _ADVICE):
-            try:
-                held.enter_context(hold(self._place, self._place / _LOCK))
-            except RunError:
-                return False
-        return True
-
-    def _prepare(self, path: Path | None, *, is_new: bool = False) -> Path:
-        """The newest file if it is of these tables, else an empty one under the next number, which no reader of the
-        old one has open. Whoever calls holds the lock."""
-        path = _newest(self._place) or path
-        if path is not None and path.exists() and not is_new and is_current(path):
-            return path
-        made = self._place / f"index-{1 + (0 if path is None else _number_of(path))}.sqlite"
-        create(made)
-        for old in self._place.glob("index-*.sqlite*"):
-            if not old.name.startswith(made.name):
-                old.unlink(missing_ok=True)
-        return made
-
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection on which everything is read as it was at one moment."""
         if self._is_closed:
             raise RunError(f"{self.folder}: its index was closed")
         if not self.path.exists():  # another process has read the run anew
-            self.path = self._settle()
+            self.path = settle(self._place)
         path, connection = self.path, None
         with suppress(IndexError):
             kept, connection = self._idle.pop()
@@ -335,37 +288,6 @@ class Index:
         if kind_of(field) != "name":
             raise ConfigError(f"{field!r} is no column of names")
         return self.columns(field).count_names(field)
-
-
-def _choose_place(folder: Path) -> tuple[Path, str | None]:
-    """The folder for the index, and what to tell the user of it."""
-    beside = folder / FOLDER
-    try:
-        _try_to_write(beside)
-        return beside, None
-    except OSError as error:
-        why = reason_of(error)
-    name = hashlib.blake2b(os.fsencode(folder.resolve()), digest_size=16).hexdigest()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmr1" / "view" / name
-    with writing(cache, "make the run's folder or this one writable"):
-        _try_to_write(cache)
-    return cache, f"{folder}: cannot be written ({why}); its index is kept in {cache}"
-
-
-def _try_to_write(place: Path) -> None:
-    place.mkdir(parents=True, exist_ok=True)
-    test = place / f".try-{os.getpid()}-{threading.get_ident()}"
-    test.touch()
-    test.unlink()
-
-
-def _newest(place: Path) -> Path | None:
-    return max(place.glob("index-*.sqlite"), key=_number_of, default=None)
-
-
-def _number_of(path: Path) -> int:
-    number = path.stem.partition("-")[2]
-    return int(number) if number.isdecimal() else 0
 
 
 def _read_rows(connection: sqlite3.Connection, numbers: tuple[int, ...]) -> tuple[Row, ...]:

@@ -123,13 +123,29 @@ class _Source(NamedTuple):
     values: tuple[object, ...]
     total: int | None
     """Rows; None if it would take long to count them."""
+    place: str = "facts.number"
+    """What the judgment's number is called: of full-text search, which knows its sequence, its own name for it."""
+
+    def order(self, query: Query, *, is_back: bool = False) -> str:
+        direction = "desc" if query.is_descending != is_back else "asc"
+        column = _COLUMNS[query.sort][query.is_descending]
+        before = "" if column == "number" else f"facts.{column} {direction}, "
+        return f"order by {before}{self.place} {direction}"
+
+    def behind(self, query: Query, *, is_back: bool = False) -> tuple[str, int]:
+        """The condition of standing behind a judgment, or before it, and how many values it takes."""
+        sign = ">" if query.is_descending == is_back else "<"
+        column = _COLUMNS[query.sort][query.is_descending]
+        if column == "number":
+            return f"{self.place} {sign} ?", 1
+        return f"(facts.{column}, {self.place}) {sign} (?, ?)", 2
 
 
 def find_page(connection: sqlite3.Connection, query: Query, start: int, limit: int) -> Found:
     """The numbers of the page that begins with the `start`th judgment, from 0."""
     source = _choose_source(connection, query)
     found = connection.execute(
-        f"select facts.number from {source.sql} {_order(query)} limit ? offset ?",
+        f"select facts.number from {source.sql} {source.order(query)} limit ? offset ?",
         (*source.values, limit + 1, start),
     )
     numbers = [number for (number,) in found]
@@ -150,16 +166,15 @@ def find_neighbours(
     if own is None:
         return None, None
 
-    def find(is_behind: bool) -> int | None:
-        sign = ">" if is_behind != query.is_descending else "<"
+    def find(is_back: bool) -> int | None:
+        condition, num_values = source.behind(query, is_back=is_back)
         row = connection.execute(
-            f"select facts.number from {source.sql} and (facts.{column}, facts.number) {sign} (?, ?) "
-            f"{_order(query, is_back=not is_behind)} limit 1",
-            (*source.values, own[0], number),
+            f"select facts.number from {source.sql} and {condition} {source.order(query, is_back=is_back)} limit 1",
+            (*source.values, *(own[0], number)[-num_values:]),
         ).fetchone()
         return None if row is None else int(row[0])
 
-    return find(False), find(True)
+    return find(True), find(False)
 
 
 def find_numbers(connection: sqlite3.Connection, query: Query) -> list[int]:
@@ -170,13 +185,6 @@ def find_numbers(connection: sqlite3.Connection, query: Query) -> list[int]:
         values.append(query.match)
     found = connection.execute(f"select number from facts where {_all(conditions)} order by number", values)
     return [number for (number,) in found]
-
-
-def _order(query: Query, *, is_back: bool = False) -> str:
-    direction = "desc" if query.is_descending != is_back else "asc"
-    column = _COLUMNS[query.sort][query.is_descending]
-    more = "" if column == "number" else f", facts.number {direction}"
-    return f"order by facts.{column} {direction}{more}"
 
 
 def _choose_source(connection: sqlite3.Connection, query: Query) -> _Source:
@@ -202,7 +210,7 @@ def _choose_source(connection: sqlite3.Connection, query: Query) -> _Source:
         joined = (
             f"words cross join facts on facts.number = words.rowid where words match ? and {_all(conditions)}"
         )
-        return _Source(joined, (match, *values), None)
+        return _Source(joined, (match, *values), None, "words.rowid")
     return _Source(each, each_values, None)
 
 

@@ -21,6 +21,8 @@ _UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003134f])"
 )
 """Thai, Lao, Burmese, Khmer, kana and Han; Korean has spaces."""
+_BORDER = "\ue000"
+"""A word between texts that nobody looks for."""
 _TERM = re.compile(r'"([^"]*)"?|(\S+?)(\*?)(?=["\s]|$)')
 
 
@@ -28,13 +30,13 @@ def spell(text: str) -> str:
     """The text as the index takes it: UTF-8, with every character of a script without spaces apart."""
     if text.isascii():
         return text
-    clean = text.encode("utf-8", "replace").decode("utf-8")
+    clean = text.encode("utf-8", "replace").decode("utf-8").replace(_BORDER, " ")
     return _UNSPACED.sub(r" \1 ", clean)
 
 
 def join_texts(texts: Iterable[str]) -> str:
-    """All texts as one, spelt."""
-    return spell("\n".join(texts))
+    """All texts as one, spelt; no phrase goes from one to the next."""
+    return f" {_BORDER} ".join(map(spell, texts))
 
 
 def write_match(text: str, *, column: str | None = None, what: str = "words") -> str:

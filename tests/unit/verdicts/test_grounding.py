@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from rmr1.prompts import escape
-from rmr1.verdicts.grounding import find_quote, is_grounded
+from rmr1.verdicts.grounding import _level, _level_text, find_quote, is_grounded
 
 RESPONSE = 'First, wash the car.\n- Rinse it — with "clean" water.\n<answer>[[A]]</answer> Then dry it.'
 
@@ -227,3 +227,8 @@ def test_a_hostile_answer_is_searched_in_time() -> None:
     for response in ("a" + "\u0301" * 100_000, "“" * 100_000, "각" * 100_000, "a b " * 50_000):
         assert find_quote("Nothing of the “kind”", response).match == "none"
     assert time.perf_counter() - started < 10
+
+
+@given(st.one_of(st.text(), st.text("aB .,\t\n\\\x1c\x0b\"'-9~\u2019\u0301")))
+def test_a_levelled_text_is_the_same_with_and_without_places(text: str) -> None:
+    assert _level_text(text) == _level(text).text

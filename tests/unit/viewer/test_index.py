@@ -23,7 +23,9 @@ from rmr1.store.folder import hold
 from rmr1.store.labels import HumanLabel, append_label
 from rmr1.store.runs import JUDGMENTS_FILE, read_judgments
 from rmr1.viewer import fill, schema
-from rmr1.viewer.index import FOLDER, Index, Query
+from rmr1.viewer.files import FOLDER
+from rmr1.viewer.index import Index
+from rmr1.viewer.search import Query
 
 from .varied import key_of, make_judgment, write_lines, write_run
 
