@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from itertools import accumulate, islice, takewhile
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -220,38 +220,7 @@ def read_judgments(folder: str | Path, *, file: str = JUDGMENTS_FILE) -> Iterato
     read_description(folder)
     path = Path(folder) / file
     for number, key, line in iterate_keys(path):
-        yield key, _load(line, path, number)
-
-
-def read_in_order(folder: str | Path) -> Iterator[tuple[str, Judgment]]:
-    """(key, judgment) of every finished item, in the sequence of the data that were judged. Items whose line tells no
-    place, those of earlier versions, come before the others, in the order they finished; 16 bytes an item are held.
-
-    Two items may tell the same place if the data changed between two starts of a run; the earlier one comes first.
-    """
-    read_description(folder)
-    path = Path(folder) / JUDGMENTS_FILE
-    places, starts, is_sorted = array("q"), array("Q"), True
-    end, last = 0, -1
-    for line in _iterate_raw(path):
-        place = _parse(line, path, len(places) + 1).get("place", -1)
-        is_sorted, last = is_sorted and place >= last, place
-        places.append(place)
-        starts.append(end)
-        end += len(line)
-    if is_sorted:
-        yield from islice(read_judgments(folder), len(places))
-        return
-    if -1 in places:  # only these may have keys of earlier versions
-        for number, key, values in islice(iterate_keys(path), len(places)):
-            if "place" not in values:
-                yield key, _load(values, path, number)
-    with path.open("rb") as file:
-        for index in sorted(range(len(places)), key=places.__getitem__):
-            if places[index] >= 0:
-                file.seek(starts[index])
-                values = _parse(file.readline(), path, index + 1)
-                yield values["key"], _load(values, path, index + 1)
+        yield key, load_line(line, path, number)
 
 
 class JudgmentIndex:
@@ -279,10 +248,11 @@ class JudgmentIndex:
     def _read(self, place: int) -> Judgment:
         with self._path.open("rb") as file:
             file.seek(place)
-            return _load(loads(file.readline()), self._path, None)
+            return load_line(loads(file.readline()), self._path, None)
 
 
-def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
+def load_line(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
+    """The judgment of a line's values, from which key and place are taken out."""
     del line["key"]
     line.pop("place", None)
     try:
@@ -293,17 +263,21 @@ def _load(line: dict[str, Any], path: Path, number: int | None) -> Judgment:
 
 def iterate_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Number and values of every whole line; nothing if there is no such file. A damaged line is an error."""
-    for number, line in enumerate(_iterate_raw(path), start=1):
-        yield number, _parse(line, path, number)
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            yield number, parse_line(line, path, number)
 
 
-def _iterate_raw(path: Path) -> Iterator[bytes]:
-    if path.exists():
-        with path.open("rb") as file:
-            yield from takewhile(lambda line: line.endswith(b"\n"), file)
+def parse_line(line: bytes, path: Path, number: int | None) -> dict[str, Any]:
+    """The values of a line, which has a key.
 
-
-def _parse(line: bytes, path: Path, number: int) -> dict[str, Any]:
+    Raises:
+        DataError: it is damaged.
+    """
     try:
         values = loads(line)
     except ValueError:
@@ -359,64 +333,42 @@ def refuse_other_items(
 
 
 def iterate_keys(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """Number, key and values of the line of every finished item.
-
-    Earlier versions made a row's place in its file part of the key: such keys are made anew, from the pair.
-    """
-    renew = _Keys()
+    """Number, key and values of the line of every finished item."""
+    keys = KeyReader(path)
     for number, line in iterate_lines(path):
-        yield number, renew(line), line
+        yield number, keys.read(number, line), line
 
 
-class _Keys:
-    """The key of each line of a file, line by line."""
+class KeyReader:
+    """Reads the keys of a file's lines one after the other, from any line on.
 
-    def __init__(self) -> None:
-        self._occurrences = KeyCounter()
+    Earlier versions made a row's place in its file part of the key: such keys are made anew, from the pair and from
+    how many equal ones stand before it, which are counted if the first such line comes.
+    """
 
-    def __call__(self, line: Mapping[str, Any]) -> str:
-        key, pair = str(line["key"]), line.get("pair")
-        if isinstance(pair, dict) and isinstance(id := pair.get("id"), str) and own_id(id) != id:
-            prefix = key.partition("-")[0]
-            if prefix != marked_digest(pair).hex():
-                digest = stored_digest(pair)
-                occurrence = self._occurrences.increment(digest)
-                if prefix != digest.hex():
-                    return format_key(digest, occurrence)
-        return key
+    def __init__(self, path: Path):
+        self._path = path
+        self._places: KeyCounter | None = None
 
-
-class RunTail:
-    """What is added to a run's judgments; each call of `read` gives what has come since the last one."""
-
-    def __init__(self, folder: str | Path):
-        read_description(folder)
-        self._path = Path(folder) / JUDGMENTS_FILE
-        self._keys = _Keys()
-        self._number = self._end = 0
-        self._file: int | None = None
-
-    def read(self) -> Iterator[tuple[str, Judgment]]:
-        """(key, judgment) of each whole line, from the first one on.
-
-        Raises:
-            RunError: the file was replaced meanwhile, as a run that judges again what failed does.
-        """
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            found = os.fstat(file.fileno())
-            if found.st_ino != (self._file or found.st_ino) or found.st_size < self._end:
-                raise RunError(f"{self._path}: replaced by another file meanwhile; begin again")
-            self._file = found.st_ino
-            file.seek(self._end)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self._end += len(line)
-                self._number += 1
-                values = _parse(line, self._path, self._number)
-                yield self._keys(values), _load(values, self._path, self._number)
+    def read(self, number: int, line: Mapping[str, Any]) -> str:
+        """The key of the item in line `number`, from 1."""
+        key: str = line["key"]
+        pair = line.get("pair")
+        if not isinstance(pair, dict) or not isinstance(id := pair.get("id"), str) or own_id(id) == id:
+            return key
+        prefix = key.partition("-")[0]
+        if prefix == marked_digest(pair).hex():
+            return key
+        digest = stored_digest(pair)
+        is_old = prefix != digest.hex()
+        if self._places is None:
+            if not is_old:
+                return key
+            self._places = KeyCounter()
+            for before, one in islice(iterate_lines(self._path), number - 1):
+                self.read(before, one)
+        occurrence = self._places.increment(digest)
+        return format_key(digest, occurrence) if is_old else key
 
 
 def _drop_failed(path: Path, kept: Path | None, *, keeps_refused: bool) -> None:

@@ -3,10 +3,10 @@
 A quotation is looked for as it is written first. If it is not there, white space, case, quotation marks and
 typographic variants are levelled in both, and an ellipsis splits a quotation into pieces that must all occur, in
 order: judges shorten, and shortening is not inventing. Double and single marks are one, because writers change them
-inside a quotation, and so are a space and a dash between letters ("city-hall"). A stop at the end of a quotation is the judge's own if the answer goes on without it: writers put
-it inside the quotation marks. Backslashes are levelled too: the prompt shows a response with one in each of its
-control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none. Brackets and primes stay, because
-they carry meaning: f'(x) is not f(x).
+inside a quotation, and so are a space and a dash between letters ("city-hall"). A stop at the end of a quotation is
+the judge's own if the answer goes on without it: writers put it inside the quotation marks. Backslashes are levelled
+too: the prompt shows a response with one in each of its control tokens (`rmr1.prompts.escape`), and a judge copies
+them all, some or none. Brackets and primes stay, because they carry meaning: f'(x) is not f(x).
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _LEVELLED = (
 )
 """Forms of one character -> the plainest of them."""
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
+_SPACES = re.compile(r"\s+")
+_ASCII_DASHES = re.compile(r"(?<=[A-Za-z])-(?=[A-Za-z])")
 _EDGES = "' "
 _STOPS = ".,;:!?-"
 """What a quotation may end with though the answer does not; a dash between letters if it ends at one."""
@@ -58,15 +60,18 @@ def find_quote(quote: str, response: str) -> Place:
     Place(match='levelled', spans=((6, 19),))
     """
     words = quote.strip()
-    pieces = [text for piece in _ELLIPSIS.split(words) if (text := _level(piece).text.strip(_EDGES))]
+    pieces = [text for piece in _ELLIPSIS.split(words) if (text := _level_text(piece).strip(_EDGES))]
     if not pieces:
         return NOWHERE
     if (start := response.find(words)) >= 0:
         return Place("exact", ((start, start + len(words)),))
-    levelled = _level(response)
     bare = [text for piece in pieces if (text := piece.rstrip(_STOPS + _EDGES))]
-    spans = _find_pieces(pieces, levelled) or _find_pieces(bare, levelled)
-    return Place("levelled", spans) if spans else NOWHERE
+    found = _find_pieces(pieces, response) or _find_pieces(bare, response)
+    if not found:
+        return NOWHERE
+    levelled = _level(response)
+    spans = tuple((levelled.starts[start], levelled.ends[end - 1]) for start, end in found)
+    return Place("levelled", spans)
 
 
 def is_grounded(quote: str, response: str) -> bool:
@@ -74,16 +79,17 @@ def is_grounded(quote: str, response: str) -> bool:
     return find_quote(quote, response).match != "none"
 
 
-def _find_pieces(pieces: Sequence[str], levelled: _Levelled) -> tuple[Span, ...]:
-    """The first place of each piece behind the one before; none if one is missing."""
+def _find_pieces(pieces: Sequence[str], response: str) -> tuple[Span, ...]:
+    """The first place in the levelled response of each piece behind the one before; none if one is missing."""
+    text = _level_text(response)
     spans: list[Span] = []
     after = 0
     for piece in pieces:
-        start = levelled.text.find(piece, after)
+        start = text.find(piece, after)
         if start < 0:
             return ()
         after = start + len(piece)
-        spans.append((levelled.starts[start], levelled.ends[after - 1]))
+        spans.append((start, after))
     return tuple(spans)
 
 
@@ -93,6 +99,15 @@ class _Levelled(NamedTuple):
     text: str
     starts: array[int]
     ends: array[int]
+
+
+@lru_cache(maxsize=8)
+def _level_text(text: str) -> str:
+    """`_level(text).text`, for most texts without walking over their characters."""
+    if not text.isascii():
+        return _level(text).text
+    plain = _ASCII_DASHES.sub(" ", text.replace("\\", "").replace('"', "'"))
+    return _SPACES.sub(" ", plain).lower().lstrip(" ")
 
 
 @lru_cache(maxsize=8)

@@ -17,7 +17,8 @@ from rmr1.records import Generation, Judgment, PreferencePair, RubricItem, SideT
 from rmr1.store.codec import dump_record, dumps, load_record, loads
 from rmr1.store.folder import is_being_written
 from rmr1.store.keys import KeyCounter, content_digest, format_key, seed_for
-from rmr1.store.runs import RunTail, open_run, read_in_order, read_judgments
+from rmr1.store.order import RunTail, read_in_order
+from rmr1.store.runs import open_run, read_judgments
 
 DESCRIPTION = {
     "data": {"sha256": "1"},
