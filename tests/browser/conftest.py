@@ -1,4 +1,4 @@
-"""Real Chromium, without a window and without a network beyond this machine (`make test-browser`)."""
+"""A real Chromium that reaches nothing but this machine; these tests run by `make test-browser` alone."""
 
 from __future__ import annotations
 
@@ -9,41 +9,36 @@ from typing import Any
 
 import pytest
 
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def find_chromium() -> str | None:
-    """The browser: RMR1_CHROMIUM, else the first of the usual names on the path."""
-    return os.environ.get("RMR1_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), None)
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A browser that resolves no name but this machine's."""
-    api = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed; see make test-browser"
-    )
-    path = find_chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine (apt install chromium, or RMR1_CHROMIUM)")
-    options = [
+    """The browser of RMR1_CHROMIUM, or the one that is installed."""
+    if os.environ.get("RMR1_BROWSER") != "1":
+        pytest.skip("in a real browser; see `make test-browser`")
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("RMR1_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    assert path is not None, "no Chromium; install one (apt install chromium), or set RMR1_CHROMIUM to its path"
+    offline = [
         "--no-sandbox",
         "--disable-background-networking",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
     ]
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=options)
-        yield opened
-        opened.close()
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=path, args=offline)
+        yield found
+        found.close()
 
 
-def list_violations(page: Any) -> list[str]:
-    """What axe-core finds that is serious or critical, one line each."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(page).response["violations"]
+def list_violations(page: Any, least: tuple[str, ...] = ("serious", "critical")) -> list[str]:
+    """What axe-core finds that is so bad, one line each."""
+    from axe_playwright_python.sync_playwright import Axe
+
     return [
         f"{one['id']} ({one['impact']}): {node['html'][:160]}"
-        for one in found
-        if one["impact"] in ("serious", "critical")
+        for one in Axe().run(page).response["violations"]
+        if one["impact"] in least
         for node in one["nodes"]
     ]

@@ -40,7 +40,7 @@ from rmr1.screen import print
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.folder import is_being_written
 from rmr1.store.kinds import find_kind
-from rmr1.store.runs import RunTail, read_in_order
+from rmr1.store.order import RunTail, read_in_order
 
 _SHOWN = 10
 """Judgments that are shown unless more are asked for."""

@@ -3,10 +3,10 @@
 A quotation is looked for as it is written first. If it is not there, white space, case, quotation marks and
 typographic variants are levelled in both, and an ellipsis splits a quotation into pieces that must all occur, in
 order: judges shorten, and shortening is not inventing. Double and single marks are one, because writers change them
-inside a quotation, and so are a space and a dash between letters ("city-hall"). A stop at the end of a quotation is the judge's own if the answer goes on without it: writers put
-it inside the quotation marks. Backslashes are levelled too: the prompt shows a response with one in each of its
-control tokens (`rmr1.prompts.escape`), and a judge copies them all, some or none. Brackets and primes stay, because
-they carry meaning: f'(x) is not f(x).
+inside a quotation, and so are a space and a dash between letters ("city-hall"). A stop at the end of a quotation is
+the judge's own if the answer goes on without it: writers put it inside the quotation marks. Backslashes are levelled
+too: the prompt shows a response with one in each of its control tokens (`rmr1.prompts.escape`), and a judge copies
+them all, some or none. Brackets and primes stay, because they carry meaning: f'(x) is not f(x).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LEVELLED = (
 """Forms of one character -> the plainest of them."""
 _ELLIPSIS = re.compile(r"\.{3,}|…|\[\.\.\.\]|\[…\]")
 _SPACES = re.compile(r"\s+")
-_DASH = re.compile("(?<=[a-zA-Z])-(?=[a-zA-Z])")
+_ASCII_DASHES = re.compile(r"(?<=[A-Za-z])-(?=[A-Za-z])")
 _EDGES = "' "
 _STOPS = ".,;:!?-"
 """What a quotation may end with though the answer does not; a dash between letters if it ends at one."""
@@ -106,7 +106,7 @@ def _level_text(text: str) -> str:
     """`_level(text).text`, for most texts without walking over their characters."""
     if not text.isascii():
         return _level(text).text
-    plain = _DASH.sub(" ", text.replace("\\", "").replace('"', "'"))
+    plain = _ASCII_DASHES.sub(" ", text.replace("\\", "").replace('"', "'"))
     return _SPACES.sub(" ", plain).lower().lstrip(" ")
 
 

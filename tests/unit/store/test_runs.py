@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,9 @@ from rmr1.messages import ImagePart, Message, TextPart, assistant, user
 from rmr1.records import Generation, Judgment, PreferencePair, RubricItem, SideText, Trace, Verdict, Vote
 from rmr1.store.codec import dump_record, dumps, load_record, loads
 from rmr1.store.folder import is_being_written
-from rmr1.store.keys import KeyCounter, content_digest, format_key, seed_for, stored_digest
-from rmr1.store.runs import (
-    KeyReader,
-    RunTail,
-    iterate_keys,
-    iterate_lines,
-    open_run,
-    read_in_order,
-    read_judgments,
-)
+from rmr1.store.keys import KeyCounter, content_digest, format_key, seed_for
+from rmr1.store.order import RunTail, read_in_order
+from rmr1.store.runs import open_run, read_judgments
 
 DESCRIPTION = {
     "data": {"sha256": "1"},
@@ -277,28 +269,3 @@ def test_a_tail_tells_of_a_replaced_file(tmp_path: Path) -> None:
     (tmp_path / "other").replace(tmp_path / "judgments.jsonl")
     with pytest.raises(RunError, match="replaced by another file"):
         list(tail.read())
-
-
-def test_keys_are_the_same_from_any_line_on(tmp_path: Path) -> None:
-    """Of earlier versions, whose keys held the place (a), of today's for ids by place (b), and of ids of one's own (c)."""
-    path = tmp_path / "judgments.jsonl"
-    pairs = {
-        name: dump_record(replace(make_judgment().pair, id="set:1" if name != "c" else "own", label=label))
-        for name, label in (("a", "A"), ("b", "B"), ("c", None))
-    }  # fmt: skip
-    digest = {name: stored_digest(pair).hex() for name, pair in pairs.items()}
-    stored = [
-        ("c", "k0"),
-        ("a", "0" * 32),
-        ("b", digest["b"]),
-        ("a", "1" * 32),
-        ("a", "2" * 32),
-        ("b", f"{digest['b']}-1"),
-    ]
-    path.write_bytes(b"".join(dumps({"key": key, "pair": pairs[name]}) + b"\n" for name, key in stored))
-    expected = ["k0", digest["a"], digest["b"], f"{digest['a']}-1", f"{digest['a']}-2", f"{digest['b']}-1"]
-    assert [key for _, key, _ in iterate_keys(path)] == expected
-    for first in range(1, 7):
-        keys = KeyReader(path)
-        lines = [(number, line) for number, line in iterate_lines(path) if number >= first]
-        assert [keys.read(number, line) for number, line in lines] == expected[first - 1 :]
