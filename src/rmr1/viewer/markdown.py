@@ -51,6 +51,9 @@ def format_markdown(
 @lru_cache(maxsize=1)
 def _load_parser() -> MarkdownIt:
     with require("formatted text", "view"):
+        import latex2mathml  # noqa: F401
+        import mdit_py_plugins  # noqa: F401
+        import pygments  # noqa: F401
         from markdown_it import MarkdownIt
 
     class Parser(MarkdownIt):

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from html import escape, unescape
 from itertools import accumulate, pairwise
 
-from rmr1.screen import spell
-
 _SOLID = re.compile(r"[^\s!-/:-@\[-`{-~]")
 _PARTS = re.compile(r"(<math[ >].*?</math>)|(<[^>]*>)", re.DOTALL)
 _MOST_SIGNS = 200
@@ -130,11 +128,11 @@ def _split(html: str, sources: Sequence[str]) -> Iterator[_Item]:
     left, place = iter(sources), 0
     for match in _PARTS.finditer(html):
         if match.start() > place:
-            yield _Item(spell(unescape(html[place : match.start()])))
+            yield _Item(unescape(html[place : match.start()]))
         yield _Item("" if match[1] is None else next(left), match[0])
         place = match.end()
     if place < len(html):
-        yield _Item(spell(unescape(html[place:])))
+        yield _Item(unescape(html[place:]))
 
 
 def _count_signs(signs: str, shown: str) -> int:

@@ -11,6 +11,7 @@ from functools import lru_cache
 from html import escape, unescape
 from typing import TYPE_CHECKING
 
+from rmr1.screen import spell
 from rmr1.viewer.allowance import Allowance
 
 if TYPE_CHECKING:
@@ -111,7 +112,11 @@ def _write(element: Element, parts: list[str], depth: int) -> bool:
 
 
 def _clean(text: str | None) -> str:
-    return escape(unescape(text or ""))
+    """Escaped text without what is not seen: the converter's own invisible signs, and what it decodes of the formula."""
+    shown = unescape(text or "")
+    if spell(shown) != shown:
+        shown = "".join(one for one in shown if spell(one) == one)
+    return escape(shown)
 
 
 def _bracket_rule(state: StateInline, silent: bool) -> bool:

@@ -93,6 +93,7 @@ def read(shown: Rich) -> Seen:
             is_formula[0] &= tag != "math"
 
         def handle_data(self, data: str) -> None:
+            assert inert(data) == data
             if is_formula[0]:
                 seen.formulas += data
             elif all(tag != "sup" for tag, _, _ in stack):
@@ -136,7 +137,6 @@ def test_marks_hold_the_words_that_they_mark_and_nothing_acts(
     seen = read(shown)
     assert sorted(seen.ids) == sorted(str(one.id) for one in marks)
     assert "math" in seen.tags or letters(seen.text) == letters(inert(text))
-    assert not set(seen.text) & set("\x00\u202e\u200b\ud800\r")
     for mark in marks:
         start = mark.start - text.startswith("\r\n", mark.start - 1) if mark.start else 0
         words = inert(text[start : mark.end + text.startswith("\r\n", mark.end - 1)])
@@ -170,6 +170,7 @@ VECTORS = (
     "$\\text{<script>alert(1)</script>}$",
     "$\\text{&lt;script&gt;alert(1)&lt;/script&gt;}$",
     "$\\href{javascript:alert(1)}{x}$ $\\style{position:fixed}{x}$ $\\class{at}{x}$ $\\color{red\" onclick=\"alert(1)}{x}$",
+    "$\\text{&#x202e;abc&#x200b;}$",
     "$\\unicode{x3c}script\\unicode{x3e}$ $\\mathrm{<b>}$",
     "$$\n</math><script>alert(1)</script>\n$$",
     "\\(</math><img src=x onerror=alert(1)>\\)",
