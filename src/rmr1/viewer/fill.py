@@ -11,13 +11,14 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from rmr1.audit.columns import choose_type
 from rmr1.audit.facts import Facts, list_kinds, tell_facts
 from rmr1.audit.filters import iterate_texts, list_criteria
+from rmr1.errors import DataError, reason_of
 from rmr1.records import Judgment
 from rmr1.report.rows import clean
 from rmr1.store.runs import KeyReader, load_line, parse_line
@@ -115,7 +116,7 @@ def _iterate_batches(path: Path, number: int, offset: int) -> Iterator[tuple[lis
     keys = KeyReader(path)
     lines: list[Line] = []
     first, last = offset, b""
-    with path.open("rb") as file:
+    with _open(path) as file:
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):
@@ -136,6 +137,13 @@ def _iterate_batches(path: Path, number: int, offset: int) -> Iterator[tuple[lis
                 lines, first = [], offset
     if lines:
         yield lines, offset, _digest(last)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"cannot be read ({reason_of(error)})", path=path) from None
 
 
 def _read(number: int, start: int, key: str, judgment: Judgment) -> Line:

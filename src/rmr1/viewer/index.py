@@ -250,8 +250,8 @@ class Index:
                 judgment = load_line(
                     parse_line(file.readline(), self.judgments, number), self.judgments, number
                 )
-        except FileNotFoundError:
-            raise DataError("no such file; the run was changed", path=self.judgments) from None
+        except OSError as error:
+            raise DataError(f"cannot be read ({reason_of(error)})", path=self.judgments) from None
         if clean(judgment.pair.id) != id:
             raise DataError(
                 "another judgment than was indexed; the run was replaced", path=self.judgments, line=number

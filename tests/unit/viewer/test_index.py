@@ -181,6 +181,19 @@ def test_a_damaged_line_is_told_and_those_before_it_are_there(tmp_path: Path) ->
             assert index.num_items == 5
 
 
+def test_judgments_that_cannot_be_read_are_told_in_one_line(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", 5)
+    with Index.open(folder) as index:
+        index.refresh()
+        (folder / JUDGMENTS_FILE).unlink()
+        with pytest.raises(DataError, match=r"judgments.jsonl: cannot be read \(No such file"):
+            index.read(1)
+        assert index.refresh() == 0 and index.num_items == 0
+        (folder / JUDGMENTS_FILE).mkdir()
+        with pytest.raises(DataError, match=r"judgments.jsonl: cannot be read \(Is a directory\)"):
+            index.refresh()
+
+
 def test_an_index_of_other_tables_or_a_damaged_one_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
