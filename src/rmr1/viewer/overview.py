@@ -15,7 +15,7 @@ from rmr1.viewer.runs import OpenRun
 from rmr1.viewer.search import EQUALS
 
 _GROUPS = {
-    "subset": "By subset",
+    "subset": "By subset, the worst first",
     "source": "By data set",
     "family": "By prompt family",
     "task_type": "By task, as the judge names it",
@@ -59,7 +59,8 @@ def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
         "figures": figures,
         "tiles": _list_tiles(figures, address),
         "whole": None if figures.accuracy is None else _row(figures.accuracy, None, None),
-        "groups": [(title, rows[:_MOST_ROWS], rows[_MOST_ROWS:]) for title, rows in groups if rows],
+        "subsets": [_fold(*one) for one in groups[:1] if one[1]],
+        "groups": [_fold(*one) for one in groups[1:] if one[1]],
         "reliability": None
         if figures.reliability is None or not figures.reliability["bins"]
         else draw_reliability(figures.reliability, address),
@@ -74,6 +75,10 @@ def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
         ],
         "cost": _tell_cost(run),
     }
+
+
+def _fold(title: str, rows: list[Row]) -> tuple[str, list[Row], list[Row]]:
+    return title, rows[:_MOST_ROWS], rows[_MOST_ROWS:]
 
 
 def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str, str]]:
@@ -96,6 +101,7 @@ def _list_rows(run: OpenRun, sort: str, groups: tuple[GroupFigures, ...], addres
     known = {"longer", "shorter", "alike", "more", "less", "as much"}
     if sort not in ("length", "markdown"):
         known = {name for name in run.index.counts(sort) if name}
+        groups = tuple(sorted(groups, key=lambda one: (one.accuracy, -one.labelled, one.name)))
     param = sort if sort == "subset" or sort in EQUALS else None
     return [
         _row(
