@@ -44,7 +44,7 @@ def judge(*winners: str, label: Label | None = "A", id: str = "item") -> Judgmen
         (
             judge("A", "B"),
             "right",
-            "0123456789ab  right  A vs A      1.00  item                      Why\\nso?",
+            "0123456789ab  right  A vs A      0.75  item                      Why\\nso?",
         ),
         (
             judge("A", "A"),
