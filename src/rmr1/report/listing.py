@@ -15,8 +15,10 @@ from rmr1.records import Judgment
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import inert, one_line
 
-_KEY, _OUTCOME, _VERDICT, _CONFIDENCE = 12, 5, 10, 4
+_OUTCOME, _VERDICT, _CONFIDENCE = 5, 10, 4
 _FEWEST_ID, _MOST_ID = 8, 24
+_NARROW = 100
+"""Columns below which a key is cut to eight characters, of which six name a judgment."""
 _STYLES = {"right": "green", "wrong": "red", "none": "yellow", "flip": "magenta"}
 
 
@@ -47,7 +49,7 @@ def format_line(key: str, judgment: Judgment, width: int | None = None) -> Text:
         question = f"({PROBLEM_TEXTS.get(problem, one_line(problem))}) {question}"
     line = Text(
         _join(
-            one_line(key[:_KEY]),
+            one_line(key),
             outcome,
             verdict,
             "-" if confidence is None else f"{confidence:.2f}",
@@ -56,15 +58,21 @@ def format_line(key: str, judgment: Judgment, width: int | None = None) -> Text:
             width,
         )
     )
-    line.stylize(_STYLES.get(outcome, "dim"), _KEY + 2, _KEY + 2 + _OUTCOME)
+    start = _count_key(width) + 2
+    line.stylize(_STYLES.get(outcome, "dim"), start, start + _OUTCOME)
     return line
+
+
+def _count_key(width: int | None) -> int:
+    return 8 if width is not None and width < _NARROW else 12
 
 
 def _join(
     key: str, outcome: str, verdict: str, confidence: str, id: str, question: str, width: int | None
 ) -> str:
-    start = f"{key:<{_KEY}}  {outcome:<{_OUTCOME}}  {verdict:<{_VERDICT}}  {confidence:<{_CONFIDENCE}}  "
+    key = set_cell_size(key, _count_key(width))
+    start = f"{key}  {outcome:<{_OUTCOME}}  {verdict:<{_VERDICT}}  {confidence:<{_CONFIDENCE}}  "
     if width is None:
         return f"{start}{id + ' ' * (_MOST_ID - cell_len(id))}  {question}"
-    space = min(_MOST_ID, max(_FEWEST_ID, width // 5))
+    space = min(_MOST_ID, max(_FEWEST_ID, width // 6))
     return cut(f"{start}{set_cell_size(cut(id, space), space)}  {question}", width)
