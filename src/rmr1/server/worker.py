@@ -25,6 +25,7 @@ from rmr1.judge.routing import Routed
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.queue import Ticket, TicketQueue
+from rmr1.server.trace import Ear, hear_whole
 from rmr1.store.keys import format_key, item_digest
 
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -129,7 +130,7 @@ class JudgeWorker:
             return Ask(key=ticket.key, steps=_guard(ticket, askings))
 
         asks, asking = _Feed(begin, first, self.queue), askings.find()
-        return ask_all(asks, asking.answer, models=asking.models, alarm=_NoAlarm())
+        return ask_all(asks, _telling(asking.answer), models=asking.models, alarm=_NoAlarm())
 
     def _fail(self, error: RMR1Error) -> None:
         for ticket in tuple(self._at_work.values()):
@@ -185,12 +186,34 @@ def _guard(ticket: Ticket, askings: Askings) -> Steps[Any, Any]:
 
 
 def _mark(request: Any, key: str, ticket: Ticket) -> Any:
-    """The request, which says whether somebody still waits for it; one that items share is made for all of them."""
+    """The request, which says whether somebody still waits for it and tells who reads along; one that items share is made for all of them."""
     if isinstance(request, Routed):
         return replace(request, request=_mark(request.request, key, ticket))
     if isinstance(request, Request) and request.key.startswith(key):
-        return replace(request, is_wanted=lambda: ticket.is_wanted)
+        ear = (
+            None if request.sheet is not None else Ear(ticket.trace, request)
+        )  # a sheet is not what is stored
+        return replace(request, is_wanted=lambda: ticket.is_wanted, listener=ear)
     return request
+
+
+def _telling(answer: Callable[[Iterator[Any]], Iterator[Any]]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """The same stream of answers, of which those who read along hear each as soon as it is there."""
+
+    def stream(requests: Iterator[Any]) -> Iterator[Any]:
+        answers = answer(requests)
+        try:
+            for asked, found in answers:
+                request = asked.request if isinstance(asked, Routed) else asked
+                if isinstance(request, Request):
+                    hear_whole(request, found)
+                yield asked, found
+        finally:
+            # At once, so that an engine cancels what is in flight.
+            if close := getattr(answers, "close", None):
+                close()
+
+    return stream
 
 
 class _NoAlarm(Alarm):
