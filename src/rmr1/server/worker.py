@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from rmr1.engines.base import UNWANTED, Request
 from rmr1.errors import GenerationError, RMR1Error
@@ -69,6 +70,7 @@ class JudgeWorker:
         self._load = load
         self._loaded: Future[ServableJudge] = Future()
         self._at_work: dict[str, Ticket] = {}
+        self._shared: _Shared = WeakValueDictionary()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -127,7 +129,7 @@ class JudgeWorker:
     def _ask(self, askings: Askings, first: Ticket) -> Iterator[tuple[str, Judgment]]:
         def begin(ticket: Ticket) -> Ask[Any, Any]:
             self._at_work[ticket.key] = ticket
-            return Ask(key=ticket.key, steps=_guard(ticket, askings))
+            return Ask(key=ticket.key, steps=_guard(ticket, askings, self._shared))
 
         asks, asking = _Feed(begin, first, self.queue), askings.find()
         return ask_all(asks, _telling(asking.answer), models=asking.models, alarm=_NoAlarm())
@@ -167,14 +169,28 @@ class _Outcome:
         )
 
 
-def _guard(ticket: Ticket, askings: Askings) -> Steps[Any, Any]:
+class _Sharers:
+    """The tickets that wait for the answer to one request, such as that for a shared rubric."""
+
+    def __init__(self) -> None:
+        self.tickets: list[Ticket] = []
+
+    def is_wanted(self) -> bool:
+        return any(one.is_wanted for one in self.tickets)
+
+
+_Shared = WeakValueDictionary[str, _Sharers]
+"""Key of a request under way -> who waits for it."""
+
+
+def _guard(ticket: Ticket, askings: Askings, shared: _Shared) -> Steps[Any, Any]:
     """The ticket's steps; an error in them is its own and takes no other along, and they end when nobody waits."""
     result: Any
     try:
         ask: Ask[Any, Any] = ticket.make(askings)
         requests = next(ask.steps)
         while ticket.is_wanted:
-            answers = yield tuple(_mark(request, ask.key, ticket) for request in requests)
+            answers = yield tuple(_mark(request, ask.key, ticket, shared) for request in requests)
             requests = ask.steps.send(answers)
         ask.steps.close()
         result = GenerationError(UNWANTED)
@@ -185,16 +201,21 @@ def _guard(ticket: Ticket, askings: Askings) -> Steps[Any, Any]:
     return cast(Judgment, _Outcome(result=result))
 
 
-def _mark(request: Any, key: str, ticket: Ticket) -> Any:
-    """The request, which says whether somebody still waits for it and tells who reads along; one that items share is made for all of them."""
+def _mark(request: Any, key: str, ticket: Ticket, shared: _Shared) -> Any:
+    """The request, which says whether somebody still waits for it and tells who reads along; one that items share is made
+    for all of them, and told to none."""
     if isinstance(request, Routed):
-        return replace(request, request=_mark(request.request, key, ticket))
-    if isinstance(request, Request) and request.key.startswith(key):
+        return replace(request, request=_mark(request.request, key, ticket, shared))
+    if not isinstance(request, Request):
+        return request
+    if request.key.startswith(key):
         ear = (
             None if request.sheet is not None else Ear(ticket.trace, request)
         )  # a sheet is not what is stored
         return replace(request, is_wanted=lambda: ticket.is_wanted, listener=ear)
-    return request
+    sharers = shared.setdefault(request.key, _Sharers())
+    sharers.tickets.append(ticket)
+    return replace(request, is_wanted=sharers.is_wanted)
 
 
 def _telling(answer: Callable[[Iterator[Any]], Iterator[Any]]) -> Callable[[Iterator[Any]], Iterator[Any]]:
