@@ -16,6 +16,7 @@ from rmr1.messages import ImagePart, Message, TextPart
 from rmr1.records import JudgePrompt
 from tests.engines.asking import GREEDY, VERDICT, ask, assert_alike, complain, gather
 from tests.engines.conftest import ANSWERS, AT_VERDICT, HAS_VLLM
+from tests.listening import Listening
 
 if not HAS_VLLM:
     pytest.skip("vllm is not installed here; see `make test-engines`", allow_module_level=True)
@@ -81,6 +82,20 @@ def test_tokens_are_handed_over_one_by_one_only_if_they_are_watched(
     watched = gather(engine, requests, replace(GREEDY, stop=("no such text",)))
     assert watched == plain
     assert len(outputs) == sum(one.completion_tokens for (one,) in plain.values())
+
+
+@pytest.mark.parametrize("params", [GREEDY, replace(GREEDY, stop=("]]",))], ids=["whole", "stopped"])
+def test_who_listens_hears_the_texts_as_they_are_written_and_they_are_the_same(
+    engine: VLLMEngine, params: SamplingParams
+) -> None:
+    silent = gather(engine, [ask(text) for text in ANSWERS], params)
+    listening = {text: Listening() for text in ANSWERS}
+    requests = [replace(ask(text), listener=listening[text]) for text in ANSWERS]
+    assert gather(engine, requests, params) == silent
+    for text, heard in listening.items():
+        # The rest of the last token's text is told with the whole.
+        assert silent[text][0].text.startswith(heard.texts[0]) and not heard.num_taken_back
+        assert len(heard.texts[0]) > len(silent[text][0].text) / 2 and heard.num_pieces > 3
 
 
 def test_verdict_logprobs_are_taken_before_the_temperature(engine: VLLMEngine) -> None:

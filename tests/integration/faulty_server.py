@@ -58,11 +58,13 @@ class Answer:
 
     status: int = 200
     body: Any = None
-    """Sent as it is where it is bytes, else as JSON."""
+    """Sent as it is where it is bytes, piece by piece where it is a tuple of bytes, else as JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["whole", "hang", "reset"] = "whole"
     seconds: float = 0.0
     """Wait before it."""
+    pause: float = 0.0
+    """Wait between pieces."""
     is_billed: bool = False
     label: str = "ok"
 
@@ -94,6 +96,20 @@ def completion(
         "choices": [one] if choices is None else list(choices),
         **({"usage": dict(usage)} if usage else {}),
     }
+
+
+def stream(*deltas: Mapping[str, Any] | str, is_whole: bool = True) -> tuple[bytes, ...]:
+    """The body of a good reply as server-sent events, one for each delta; without `is_whole` its end is missing."""
+    parts = [{"content": one} if isinstance(one, str) else dict(one) for one in deltas]
+    events: list[Any] = [{"choices": [{"index": 0, "delta": one, "finish_reason": None}]} for one in parts]
+    if is_whole:
+        events.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+        events.append({"choices": [], "usage": USAGE})
+    told = [{"object": "chat.completion.chunk", "model": "judge", **one} for one in events]
+    return (
+        *(b"data: " + json.dumps(one).encode() + b"\n\n" for one in told),
+        *([b"data: [DONE]\n\n"] * is_whole),
+    )
 
 
 def good(**values: Any) -> Answer:
@@ -184,7 +200,21 @@ class FaultyServer:
                     outer.leave()
                 self.respond(answer)
 
+            def respond_in_pieces(self, answer: Answer) -> None:
+                self.send_response(answer.status)
+                self.send_header("content-type", "text/event-stream")
+                self.end_headers()
+                self.close_connection = True
+                for piece in answer.body:
+                    self.wfile.write(piece)
+                    self.wfile.flush()
+                    if answer.pause:
+                        outer._closing.wait(answer.pause)
+
             def respond(self, answer: Answer) -> None:
+                if isinstance(answer.body, tuple):
+                    self.respond_in_pieces(answer)
+                    return
                 content = answer.body if isinstance(answer.body, bytes) else json.dumps(answer.body).encode()
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():

@@ -169,7 +169,8 @@ def test_openrlhf_gets_numbers_for_rollouts_that_are_not_numbered() -> None:
         with Judge(Numbers()) as judge:
             wanted = judge.group_rewards(f"{QUESTION}\n", answers).rewards
         assert [one.json()["rewards"] for one in replies] == [[pytest.approx(one)] for one in wanted]
-        assert replies[0].json()["extra_logs"] == {}
+        nothing = {"judge_failed_comparisons": [0.0], "judge_partial": [0.0], "judge_replaced_by_mean": [0.0]}
+        assert replies[0].json()["extra_logs"] == nothing
         again = asyncio.run(ask(served))
         assert [one.json() for one in again] == [one.json() for one in replies]
         with served.client() as client:
@@ -193,8 +194,11 @@ def test_what_failed_is_an_error_or_the_mean_by_policy_and_counted(policy: Any, 
         replies = asyncio.run(ask(served))
         assert [one.status_code for one in replies] == [200, status, 200]
         assert [one.json()["rewards"] for one in (replies[0], replies[2])] == [[-0.5], [0.5]]
+        logs = replies[0].json()["extra_logs"]
+        assert logs["judge_failed_comparisons"] == [2.0] and logs["judge_replaced_by_mean"] == [0.0]
         if policy == "mean":
             assert replies[1].json()["rewards"] == [0.0]
+            assert replies[1].json()["extra_logs"]["judge_replaced_by_mean"] == [1.0]
         with served.client() as client:
             counted = 'rmr1_rewards_total{outcome="replaced_by_mean"} 1.0' in client.get("/metrics").text
         assert counted == (policy == "mean")
@@ -237,6 +241,8 @@ def test_nemo_gym_gets_rewards_and_a_failure_by_its_name() -> None:
         told = asyncio.run(ask(served))
         assert [one["reward"] for one in told] == [-0.5, 0.0, 0.5]
         assert [one.get("_ng_failure_class") for one in told] == [None, "judge_failed", None]
+        assert [one.get("judge_failed_comparisons") for one in told] == [2, None, 2]
+        assert told[0]["judge_status"] == "scored"
         assert told[0]["response"] == output("10") and told[0]["_ng_task_index"] == 3
         metrics = client.post("/aggregate_metrics", json={"verify_responses": told}).json()["metrics"]
         assert metrics == {"mean_reward": 0.0, "scored": 2, "failed": 1}
@@ -252,6 +258,36 @@ def test_nemo_gym_gets_rewards_and_a_failure_by_its_name() -> None:
         metadata = {"response_1": "10", "response_2": "30"}
         reply = client.post("/v1/responses", json={"input": create["input"], "metadata": metadata}).json()
         assert json.loads(reply["output"][0]["content"][0]["text"]) == grade(0.0)
+
+
+def test_a_reward_that_rests_on_fewer_comparisons_can_be_told_from_a_whole_one(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    answers = ["10", "silent", "30"]
+    with serving(Numbers()) as served, served.client() as client:
+        whole = client.post("/v1/group/score", json={"question": QUESTION, "answers": answers}).json()
+        assert (whole["rewards"], whole["failed"]) == ([-0.5, None, 0.5], 2)
+        assert whole["problems"][1] is not None
+        ones = post(served, [sibling(number, answers=answers) for number in range(3)])
+        assert [one.status_code for one in ones] == [200, 502, 200]
+        assert [ones[0].json()[name] for name in ("reward", "status", "failed")] == [-0.5, "scored", 2]
+        rewards = asyncio.run(RewardClient(served.url).score_group(QUESTION, answers))
+        assert rewards == [-0.5, None, 0.5]
+        assert "2 comparisons of a group have no verdict" in caplog.text
+        caplog.clear()
+        asyncio.run(RewardClient(served.url).score_group(QUESTION, ["10", "30"]))
+        late = RewardClient(served.url, seconds=0.5)
+
+        async def ask_two_of_three() -> None:
+            siblings = (
+                late.score_sibling(QUESTION, answers[number], group="late", size=3, index=number)
+                for number in (0, 2)
+            )
+            assert list(await asyncio.gather(*siblings)) == [-0.5, 0.5]
+
+        assert not caplog.text
+        asyncio.run(ask_two_of_three())
+        assert "without all of its siblings: 2 came in time" in caplog.text
 
 
 def test_the_client_tries_again_and_says_why_there_is_no_reward() -> None:

@@ -23,6 +23,7 @@ from tests.integration.served import Numbers, serving
 
 VARIABLE = "RMR1_OPENRLHF_WHEEL"
 QUESTION = "Name a large number.\n"
+LOGS = {"judge_failed_comparisons": [0.0], "judge_partial": [0.0], "judge_replaced_by_mean": [0.0]}
 
 
 @pytest.fixture
@@ -63,14 +64,14 @@ def test_rollouts_get_the_rewards_of_their_group(executor: Any) -> None:
         against = ask(executor, f"{served.url}/get_reward", answers, make_label(reference="40"))
     with Judge(Numbers()) as judge:
         wanted = judge.group_rewards(QUESTION, answers).rewards
-    assert found == [[{"rewards": [one], "scores": [one], "extra_logs": {}}] for one in wanted]
+    assert found == [[{"rewards": [one], "scores": [one], "extra_logs": LOGS}] for one in wanted]
     assert [one[0]["rewards"] for one in against] == [[-0.5], [0.5], [-0.5], [-0.5]]
 
 
 def test_what_failed_once_is_asked_for_again(executor: Any) -> None:
     with serving(Numbers(failures=2)) as served:
         found = ask(executor, f"{served.url}/get_reward", ["70 broken"], make_label(reference="40"))
-    assert found == [[{"rewards": [0.5], "scores": [0.5], "extra_logs": {}}]]
+    assert found == [[{"rewards": [0.5], "scores": [0.5], "extra_logs": LOGS}]]
 
 
 @pytest.mark.slow

@@ -24,8 +24,10 @@ import pytest
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.errors import GenerationError
 from rmr1.integrations.client import RewardClient
+from rmr1.judge.base import PairJudge
 from rmr1.judge.judge import Judge
 from rmr1.records import Generation
+from rmr1.server import siblings
 from rmr1.server.settings import ServeSettings
 from tests.integration.faulty_server import Answer, Call, FaultyServer, good
 from tests.integration.served import Numbers, Served, serving
@@ -73,6 +75,9 @@ def wait_until(is_done: Any, seconds: float = 20.0) -> None:
     while not is_done():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+RUBRIC = "<rubric>\n1. Right (100%): is it right?\n<justify>So.</justify>\n</rubric>"
 
 
 def make_pair(number: int) -> dict[str, Any]:
@@ -215,6 +220,48 @@ def test_what_hangs_upstream_ends_at_its_deadline_and_holds_no_other_up() -> Non
             assert_right(number, reply.json())
             assert seconds < 3
         assert_right(9, ask(9)[0].json())
+
+
+@pytest.mark.parametrize("kind", ["pairs", "group", "siblings", "shared rubric"])
+def test_what_hangs_upstream_in_all_places_makes_way_at_its_deadline(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(siblings, "_PATIENCE_SECONDS", 0.3)
+    answers = ["3", "7"]
+    body: dict[str, Any] = {"question": "Hang!", "timeout": 1}
+    bodies = {
+        "pairs": [{**body, "a": "3", "b": "7"}, {**body, "a": "7", "b": "3"}],
+        "group": [{**body, "answers": answers}],
+        "siblings": [
+            {**body, "group": "g", "size": 2, "index": number, "answer": answer}
+            for number, answer in enumerate(answers)
+        ],
+        "shared rubric": [{**body, "a": "3", "b": "7"}, {**body, "a": "7", "b": "3"}],
+    }[kind]
+
+    places = 1 if kind == "shared rubric" else 2
+
+    def behave(call: Call) -> Answer:
+        if "Hang!" in call.item:
+            return Answer(kind="hang")
+        return choose(call) if "Question" in call.item and "[The Start of" in call.item else good(text=RUBRIC)
+
+    def load() -> PairJudge:
+        settings = {"share_rubric": True} if kind == "shared rubric" else {}
+        name = f"openai:judge@{upstream.base_url}"
+        return Judge(name, options={"concurrency": places}, **settings).pair_judge  # type: ignore[arg-type]
+
+    with FaultyServer(behave) as upstream, serving(load) as served, ThreadPoolExecutor(4) as pool:
+        route = "judge" if "a" in bodies[0] else "group/score"
+        hung = [pool.submit(httpx.post, f"{served.url}/v1/{route}", json=one, timeout=30) for one in bodies]
+        wait_until(lambda: upstream.num_active >= places)
+        time.sleep(0.1)
+        started = time.monotonic()
+        found = httpx.post(f"{served.url}/v1/judge", json={**make_pair(1), "timeout": 20}, timeout=30)
+        assert found.status_code == 200, found.text
+        assert time.monotonic() - started < 6
+        assert {one.result().status_code for one in hung} <= {502, 504}
+        wait_until(lambda: served.service.queue.num_at_work == 0)
 
 
 def test_what_was_judged_before_the_process_was_killed_is_not_judged_again(tmp_path: Path) -> None:

@@ -55,6 +55,20 @@ class Continuation:
     """End the text at an n-gram that repeats itself (`rmr1.engines.loops.is_loop`)."""
 
 
+class Listener(Protocol):
+    """Somebody who reads the texts of a request while they are written. Engines call it from their own threads."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether anybody reads now; if not, nothing has to be told."""
+        ...
+
+    def hear(self, sample: int, start: int, delta: str) -> None:
+        """Take in what was written of the sample of a number: `delta` follows the first `start` characters of the
+        generation's text, and what was told behind them is taken back. It returns at once, however slow the reader is."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One prompt for the engine, `num_samples` texts of the settings wanted, or those that `samples` numbers."""
@@ -75,6 +89,8 @@ class Request:
     is_wanted: Callable[[], bool] | None = None
     """Says whether somebody still waits for the texts; None: always. It is asked now and then, from the engine's
     threads, and texts that nobody waits for end as failures (`UNWANTED`)."""
+    listener: Listener | None = None
+    """Who is told of the texts as they are written, by engines that can; texts are the same with and without."""
     samples: range | None = None
     """Numbers of the samples that are wanted, if they are asked for in several waves; at least one."""
 
@@ -82,6 +98,11 @@ class Request:
     def is_given_up(self) -> bool:
         """Whether nobody waits for the texts any more."""
         return self.is_wanted is not None and not self.is_wanted()
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether somebody reads the texts while they are written."""
+        return self.listener is not None and self.listener.is_there
 
     def choose_params(self, params: SamplingParams) -> SamplingParams:
         """Its own settings, or else these."""

@@ -23,6 +23,8 @@ Script = Callable[[JudgePrompt, int], str]
 
 _CHARS_PER_TOKEN = 4
 _MAX_QUOTE_WORDS = 14
+_PIECES = 4
+"""How many a text has for somebody who listens."""
 _RUBRIC = (
     "<rubric>\n"
     "1. Helpfulness (60%): does the response give the Client what was asked for?\n"
@@ -69,13 +71,11 @@ class ScriptedEngine:
                 failure = self._failure(request.prompt, f"scripted failure of request {self._num_requests}")
                 yield request, (failure,) * len(request.list_samples(params))
                 continue
-            yield (
-                request,
-                tuple(
-                    self._answer(request.prompt, sample, request.choose_params(params))
-                    for sample in request.list_samples(params)
-                ),
-            )
+            own, samples = request.choose_params(params), request.list_samples(params)
+            generations = tuple(self._answer(request.prompt, sample, own) for sample in samples)
+            for sample, generation in zip(samples, generations, strict=True):
+                _tell(request, sample, generation.text)
+            yield request, generations
 
     def close(self) -> None:
         """Nothing to release."""
@@ -100,6 +100,14 @@ class ScriptedEngine:
         return Generation(
             text="", finish_reason="error", prompt_tokens=_count_prompt(prompt), model=self.name, error=reason
         )
+
+
+def _tell(request: Request, sample: int, text: str) -> None:
+    """Tell who listens, in a few pieces, as a model would."""
+    if request.listener is not None and request.listener.is_there:
+        size = -(-len(text) // _PIECES) or 1
+        for start in range(0, len(text), size):
+            request.listener.hear(sample, start, text[start : start + size])
 
 
 def load_scripted(name: str) -> ScriptedEngine:

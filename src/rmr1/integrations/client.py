@@ -7,6 +7,7 @@ that was asked about before is joined, so trying again costs nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import random
 import ssl
@@ -20,6 +21,7 @@ from rmr1.errors import ConfigError, GenerationError
 from rmr1.judge.stages import hide_secrets
 from rmr1.plugins import require
 
+_LOGGER = logging.getLogger("rmr1.integrations")
 KEY_VARIABLE = "RMR1_API_KEY"
 """The environment variable that holds the server's key."""
 
@@ -124,6 +126,7 @@ class RewardClient:
                     reply = await client.post(f"{self.url}/v1/group/score", json={**body, "timeout": left})
                 if reply.status_code == 200:
                     answered: dict[str, Any] = reply.json()
+                    self._warn(answered)
                     return answered
                 reason, is_retryable = _read_error(reply)
                 refuses_all = reply.status_code in _REFUSES_ALL
@@ -136,6 +139,21 @@ class RewardClient:
             pause = min(2 * pause, _LONGEST_PAUSE)
         message = f"{hide_secrets(self.url)}: no reward: {reason}"
         raise ConfigError(message) if refuses_all else NoRewardError(message)
+
+    def _warn(self, told: Mapping[str, Any]) -> None:
+        """Trainers take numbers alone: what they rest on is logged."""
+        if told.get("failed"):
+            _LOGGER.warning(
+                "%s: %d comparisons of a group have no verdict and count for nothing in its rewards",
+                hide_secrets(self.url),
+                told["failed"],
+            )
+        if told.get("status") == "partial":
+            _LOGGER.warning(
+                "%s: a group was rewarded without all of its siblings: %d came in time",
+                hide_secrets(self.url),
+                told["siblings"],
+            )
 
 
 @cache

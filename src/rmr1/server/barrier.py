@@ -88,6 +88,7 @@ class Barrier:
         finally:
             group.waiting[index] -= 1
             group.touched = time.monotonic()
+            group.leave()
         told = group.results[index]
         counted = self._service.metrics.rewards
         if isinstance(told, ServiceError):

@@ -38,6 +38,8 @@ _MOST_KEPT = 10_000
 """Answers to requests with an idempotency key that are kept."""
 _MOST_KEPT_BYTES = 256 << 20
 """Bytes of them."""
+_ENDS_IN_ERROR = re.compile(rb"^event: error\ndata: .*\n\n\Z", re.MULTILINE)
+"""The end of a stream of events that failed."""
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -267,7 +269,8 @@ class Guard:
 
         try:
             await self.app(scope, receive, record)
-            if 200 <= answer.status < 500 and answer.status not in (429, CLOSED_BY_CLIENT):
+            is_answered = 200 <= answer.status < 500 and answer.status not in (429, CLOSED_BY_CLIENT)
+            if is_answered and not _ENDS_IN_ERROR.search(answer.body):
                 self._kept.keep(name, answer)
         finally:
             if not answering.done():  # it failed, so the next one tries again

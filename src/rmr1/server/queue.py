@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rmr1.errors import RMR1Error
+from rmr1.server.trace import Reader, Trace
 
 _PACE_KEPT = 200
 """Finished tickets that tell the pace."""
@@ -42,6 +43,8 @@ class Ticket:
     make: Callable[[Any], Any]
     """Makes, of how a worker's judge is asked (`rmr1.server.worker.Askings`), what is asked (`rmr1.judge.ask.Ask`)."""
     waiting: list[Future[Any]] = field(default_factory=list)
+    trace: Trace = field(default_factory=Trace)
+    """Its texts while they are written, if somebody reads along."""
 
     @property
     def is_wanted(self) -> bool:
@@ -72,13 +75,21 @@ class TicketQueue:
     def num_at_work(self) -> int:
         return len(self._tickets) - self.num_waiting
 
-    def ask(self, key: str, make: Callable[[Any], Any], *, in_background: bool = False) -> Future[Any]:
+    def ask(
+        self,
+        key: str,
+        make: Callable[[Any], Any],
+        *,
+        in_background: bool = False,
+        reader: Reader | None = None,
+    ) -> Future[Any]:
         """A future of what is asked; it is joined to a ticket of the same key that is not finished yet.
 
         Cancelling the future says that nobody waits for it.
 
         Args:
             in_background: behind all that others wait for, and beyond the bound.
+            reader: reads the texts along, until it leaves.
 
         Raises:
             QueueFullError: too many are waiting. ClosedError: the queue is closed.
@@ -90,6 +101,8 @@ class TicketQueue:
             ticket = self._tickets.get(key)
             if ticket is not None:
                 ticket.waiting.append(future)
+                if reader is not None:
+                    ticket.trace.join(reader)
                 if not in_background and ticket in self._back:
                     self._back.remove(ticket)
                     self._front.append(ticket)
@@ -99,6 +112,8 @@ class TicketQueue:
                 if len(self._front) >= self._most_waiting:
                     raise QueueFullError(self._most_waiting, self.estimate_wait())
             ticket = Ticket(key=key, make=make, waiting=[future])
+            if reader is not None:
+                ticket.trace.join(reader)
             self._tickets[key] = ticket
             (self._back if in_background else self._front).append(ticket)
             self._changed.notify()

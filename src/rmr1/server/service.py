@@ -20,6 +20,7 @@ from rmr1.server.guard import refusal
 from rmr1.server.metrics import Metrics
 from rmr1.server.queue import ClosedError, QueueFullError, TicketQueue
 from rmr1.server.settings import ServeSettings
+from rmr1.server.trace import Reader
 from rmr1.server.worker import Askings, JudgeWorker, key_of
 
 
@@ -102,6 +103,7 @@ class Service:
         make: Callable[[Askings], Any],
         *,
         in_background: bool = False,
+        reader: Reader | None = None,
     ) -> Future[Any]:
         """What is asked, under way.
 
@@ -111,7 +113,7 @@ class Service:
         if not any(one.is_alive for one in self.workers):
             raise ServiceError(503, "not_ready", self.failure or "the judge does not answer", retry_after=5)
         try:
-            return self.queue.ask(key, make, in_background=in_background)
+            return self.queue.ask(key, make, in_background=in_background, reader=reader)
         except QueueFullError as error:
             raise ServiceError(429, "queue_full", str(error), retry_after=error.seconds) from None
         except ClosedError as error:
@@ -124,12 +126,14 @@ class Service:
         key: str | None = None,
         order: Placement | None = None,
         in_background: bool = False,
+        reader: Reader | None = None,
     ) -> Future[Judgment]:
         """A pair to be judged.
 
         Args:
             key: that of the pair in its run; by default that of the first such pair.
             order: another placement than the judge's own.
+            reader: reads the texts along.
         """
         if order is not None:
             self.find_judge(order)
@@ -138,7 +142,7 @@ class Service:
         def make(askings: Askings) -> Ask[Any, Any]:
             return askings.find(order).ask(name, pair)
 
-        return self.submit(f"{order or ''}/{name}", make, in_background=in_background)
+        return self.submit(f"{order or ''}/{name}", make, in_background=in_background, reader=reader)
 
     async def judge_pair(
         self,
@@ -147,13 +151,14 @@ class Service:
         key: str | None = None,
         order: Placement | None = None,
         in_background: bool = False,
+        reader: Reader | None = None,
     ) -> Judgment:
         """The judgment of a pair; arguments as of `submit_pair`.
 
         Raises:
             ServiceError: it cannot be asked for now, or the engine as a whole failed.
         """
-        future = self.submit_pair(pair, key=key, order=order, in_background=in_background)
+        future = self.submit_pair(pair, key=key, order=order, in_background=in_background, reader=reader)
         judgment: Judgment = await self.hear(asyncio.wrap_future(future))
         self.metrics.count(judgment)
         return judgment

@@ -24,6 +24,9 @@ from rmr1.server.worker import key_of
 
 Status = Literal["scored", "partial"]
 
+_PATIENCE_SECONDS = 5.0
+"""How long comparisons go on for which nobody waits: a client that lost patience may come again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
@@ -163,6 +166,17 @@ class Siblings:
         self._reward(sorted(self._answers))
         self._is_closed = any(isinstance(one, Reward) for one in self.results.values())
 
+    def leave(self) -> None:
+        """If nobody waits any more, comparisons under way end soon, as if the engine had failed at them: what hangs behind
+        the judge would keep its place in the engine else. Whoever comes again has them made again."""
+        if self._comparing and not self.waiting.total():
+            asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, self._stop_comparing)
+
+    def _stop_comparing(self) -> None:
+        if not self.waiting.total() and time.monotonic() >= self.touched + 0.9 * _PATIENCE_SECONDS:
+            for task in self._comparing.values():
+                task.cancel()
+
     def drop(self) -> None:
         for task in (*self._comparing.values(), *self._concluding):
             task.cancel()
@@ -192,6 +206,9 @@ class Siblings:
                     self._hold(sum(len(vote.generation.text) for vote in judgment.votes))
             except ServiceError:
                 self._lost[key] = pair
+            except asyncio.CancelledError:
+                self._lost[key] = pair
+                raise
             finally:
                 del self._comparing[key]
 

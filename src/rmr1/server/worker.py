@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import Any, cast
+from weakref import WeakValueDictionary
 
 from rmr1.engines.base import UNWANTED, Request
 from rmr1.errors import GenerationError, RMR1Error
@@ -25,6 +26,7 @@ from rmr1.judge.routing import Routed
 from rmr1.judge.settings import Placement
 from rmr1.records import Judgment, PreferencePair
 from rmr1.server.queue import Ticket, TicketQueue
+from rmr1.server.trace import Ear, hear_whole
 from rmr1.store.keys import format_key, item_digest
 
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
@@ -68,6 +70,7 @@ class JudgeWorker:
         self._load = load
         self._loaded: Future[ServableJudge] = Future()
         self._at_work: dict[str, Ticket] = {}
+        self._shared: _Shared = WeakValueDictionary()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -126,10 +129,10 @@ class JudgeWorker:
     def _ask(self, askings: Askings, first: Ticket) -> Iterator[tuple[str, Judgment]]:
         def begin(ticket: Ticket) -> Ask[Any, Any]:
             self._at_work[ticket.key] = ticket
-            return Ask(key=ticket.key, steps=_guard(ticket, askings))
+            return Ask(key=ticket.key, steps=_guard(ticket, askings, self._shared))
 
         asks, asking = _Feed(begin, first, self.queue), askings.find()
-        return ask_all(asks, asking.answer, models=asking.models, alarm=_NoAlarm())
+        return ask_all(asks, _telling(asking.answer), models=asking.models, alarm=_NoAlarm())
 
     def _fail(self, error: RMR1Error) -> None:
         for ticket in tuple(self._at_work.values()):
@@ -166,14 +169,28 @@ class _Outcome:
         )
 
 
-def _guard(ticket: Ticket, askings: Askings) -> Steps[Any, Any]:
+class _Sharers:
+    """The tickets that wait for the answer to one request, such as that for a shared rubric."""
+
+    def __init__(self) -> None:
+        self.tickets: list[Ticket] = []
+
+    def is_wanted(self) -> bool:
+        return any(one.is_wanted for one in self.tickets)
+
+
+_Shared = WeakValueDictionary[str, _Sharers]
+"""Key of a request under way -> who waits for it."""
+
+
+def _guard(ticket: Ticket, askings: Askings, shared: _Shared) -> Steps[Any, Any]:
     """The ticket's steps; an error in them is its own and takes no other along, and they end when nobody waits."""
     result: Any
     try:
         ask: Ask[Any, Any] = ticket.make(askings)
         requests = next(ask.steps)
         while ticket.is_wanted:
-            answers = yield tuple(_mark(request, ask.key, ticket) for request in requests)
+            answers = yield tuple(_mark(request, ask.key, ticket, shared) for request in requests)
             requests = ask.steps.send(answers)
         ask.steps.close()
         result = GenerationError(UNWANTED)
@@ -184,13 +201,40 @@ def _guard(ticket: Ticket, askings: Askings) -> Steps[Any, Any]:
     return cast(Judgment, _Outcome(result=result))
 
 
-def _mark(request: Any, key: str, ticket: Ticket) -> Any:
-    """The request, which says whether somebody still waits for it; one that items share is made for all of them."""
+def _mark(request: Any, key: str, ticket: Ticket, shared: _Shared) -> Any:
+    """The request, which says whether somebody still waits for it and tells who reads along; one that items share is made
+    for all of them, and told to none."""
     if isinstance(request, Routed):
-        return replace(request, request=_mark(request.request, key, ticket))
-    if isinstance(request, Request) and request.key.startswith(key):
-        return replace(request, is_wanted=lambda: ticket.is_wanted)
-    return request
+        return replace(request, request=_mark(request.request, key, ticket, shared))
+    if not isinstance(request, Request):
+        return request
+    if request.key.startswith(key):
+        ear = (
+            None if request.sheet is not None else Ear(ticket.trace, request)
+        )  # a sheet is not what is stored
+        return replace(request, is_wanted=lambda: ticket.is_wanted, listener=ear)
+    sharers = shared.setdefault(request.key, _Sharers())
+    sharers.tickets.append(ticket)
+    return replace(request, is_wanted=sharers.is_wanted)
+
+
+def _telling(answer: Callable[[Iterator[Any]], Iterator[Any]]) -> Callable[[Iterator[Any]], Iterator[Any]]:
+    """The same stream of answers, of which those who read along hear each as soon as it is there."""
+
+    def stream(requests: Iterator[Any]) -> Iterator[Any]:
+        answers = answer(requests)
+        try:
+            for asked, found in answers:
+                request = asked.request if isinstance(asked, Routed) else asked
+                if isinstance(request, Request):
+                    hear_whole(request, found)
+                yield asked, found
+        finally:
+            # At once, so that an engine cancels what is in flight.
+            if close := getattr(answers, "close", None):
+                close()
+
+    return stream
 
 
 class _NoAlarm(Alarm):

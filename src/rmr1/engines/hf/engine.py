@@ -32,6 +32,7 @@ with require("running a model", "hf"):
     from rmr1.engines.hf.loading import LocalModel, answer_in_parts, blaming
     from rmr1.engines.hf.lora import apply_adapter, read_adapter
     from rmr1.engines.hf.reader import CHOOSING, Prepared, RequestReader, read_end_tokens
+    from rmr1.engines.hf.telling import Telling
     from rmr1.engines.hf.tokens import Endings, TextStream
 
 Answered = tuple[Request, tuple[Generation, ...]]
@@ -302,7 +303,7 @@ class TransformersEngine(LocalModel):
         return [
             RowRequest(
                 seed=derive_seed(prepared.request.seed, number),
-                watch=_watch(prepared.request, stream),
+                watch=_watch(prepared, number, stream),
                 probe=probe,
                 keeps=keeps and not place,
             )
@@ -342,11 +343,19 @@ class TransformersEngine(LocalModel):
         return [sum(values) for values in scores]
 
 
-def _watch(request: Request, stream: TextStream) -> Watch:
-    """Ends a text at its stop strings, and as soon as nobody waits for it."""
-    if request.is_wanted is None:
+def _watch(prepared: Prepared, number: int, stream: TextStream) -> Watch:
+    """Ends a text at its stop strings, and as soon as nobody waits for it; tells who listens how it goes on."""
+    request = prepared.request
+    if request.is_wanted is None and request.listener is None:
         return stream.push
-    return lambda token: stream.push(token) or request.is_given_up
+    telling = Telling(prepared, number, stream)
+
+    def watch(token: int) -> bool:
+        is_end = stream.push(token)
+        telling.tell()
+        return is_end or request.is_given_up
+
+    return watch
 
 
 def _read_choices(rows: Sequence[Sampled]) -> Sequence[float]:

@@ -28,6 +28,8 @@ from rmr1.verdicts.stop import StopWatcher
 _MOST_ENCODED = 512
 """Prompts whose tokens are remembered, more than are asked about at a time by default."""
 
+MARK_CHARS = 64
+"""Characters at the beginning of a text, beside the mark itself, in which the model may repeat a mark of thinking."""
 _RESERVED = {"tokenize", "add_generation_prompt", "continue_final_message", "conversation", "return_dict"}
 
 
@@ -348,6 +350,6 @@ def read_end_tokens(*sources: Any) -> frozenset[int]:
 def find_opening(opening: str, text: str, thinking: Sequence[Pair] = ()) -> str:
     """The mark of thinking `opening`, by which the prompt of `text` ended, unless the model has repeated it; it is put
     before the text, since cut-off thinking would look like a judgment without it."""
-    marks = find_marks(text[: len(opening) + 64], thinking) if opening else []
+    marks = find_marks(text[: len(opening) + MARK_CHARS], thinking) if opening else []
     is_repeated = bool(marks) and not marks[0].is_closing and not text[: marks[0].start].strip()
     return "" if is_repeated else opening

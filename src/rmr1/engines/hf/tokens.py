@@ -67,6 +67,9 @@ class TextStream:
         self._read = 0
         self._pieces: list[str] = []
         self._end: int | None = None
+        self._heard_context = 0
+        self._num_heard_tokens = 0
+        self._num_heard = 0
 
     def push(self, token: int) -> bool:
         """Take in a token; True if the text ends with it."""
@@ -76,6 +79,23 @@ class TextStream:
         if self._stop_at_loop and len(self._tokens) % LOOP_EVERY == 0 and is_loop(self._tokens):
             return True
         return self._end is not None
+
+    def hear(self) -> str:
+        """What was written since this was asked last, up to the last whole character and no further than the text's end.
+
+        It is read beside the text itself, which is the same whether this is asked or not.
+        """
+        before = decode_tokens(self._tokenizer, self._tokens[self._heard_context : self._num_heard_tokens])
+        after = decode_tokens(self._tokenizer, self._tokens[self._heard_context :])
+        if after.endswith(_BROKEN):
+            return ""
+        piece = after[len(before) :]
+        if self._end is not None:
+            piece = piece[: max(0, self._end - self._num_heard)]
+        if self._num_heard_tokens < len(self._tokens):
+            self._heard_context, self._num_heard_tokens = self._num_heard_tokens, len(self._tokens)
+        self._num_heard += len(piece)
+        return piece
 
     def finish(self) -> str:
         """The whole text as it was written, up to a stop string's end, without a last character that the token limit

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -75,9 +75,17 @@ class Connection:
             max_field_size=_MOST_HEADER_BYTES,
         )
 
-    async def send(self, method: str, path: str, content: bytes = b"", **headers: str) -> Answer:
-        """Ask for a path below the base URL; underscores in names of headers become hyphens. A time limit is the
-        caller's.
+    async def send(
+        self,
+        method: str,
+        path: str,
+        content: bytes = b"",
+        *,
+        take: Callable[[bytes], None] | None = None,
+        **headers: str,
+    ) -> Answer:
+        """Ask for a path below the base URL; underscores in names of headers become hyphens. `take` gets the bytes of the
+        reply as they come. A time limit is the caller's.
 
         Raises:
             LostError: no whole reply came.
@@ -90,7 +98,15 @@ class Connection:
                 headers=self._headers | {name.replace("_", "-"): value for name, value in headers.items()},
                 allow_redirects=False,
             ) as response:
-                return Answer(status=response.status, headers=response.headers, content=await response.read())
+                if take is None:
+                    received = await response.read()
+                else:
+                    parts = []
+                    async for part in response.content.iter_any():
+                        parts.append(part)
+                        take(part)
+                    received = b"".join(parts)
+                return Answer(status=response.status, headers=response.headers, content=received)
         except aiohttp.ConnectionTimeoutError:
             raise LostError("the connection took too long", is_connect=True) from None
         except (aiohttp.ClientConnectorError, aiohttp.InvalidURL, UnicodeError) as error:  # the last: of IDNA

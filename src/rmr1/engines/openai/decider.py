@@ -153,6 +153,9 @@ class _DecisionSession(ChatSession):
             extra=self._server.extra_body,
         )
 
+    def _may_tell(self, request: Request) -> bool:
+        return False  # it writes no text
+
     def _find_path(self, body: Mapping[str, Any]) -> str:
         return f"/{find_form(body)}"
 

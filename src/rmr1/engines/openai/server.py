@@ -153,6 +153,8 @@ class ChatServer:
         self._forbidden_since = 0.0
         self._held_since: float | None = None
         """The time at which the hold of all began, if no answer has ended it; infinite if that was said."""
+        self.streams = True
+        """Whether it may send texts as it writes them, as far as is known."""
         self.manner: Manner | None = None
         """How it goes on with begun texts; None if it does not, or if that was not tried."""
         self.constraint = ""
@@ -176,6 +178,19 @@ class ChatServer:
         """What was received, without the key, which servers like to repeat."""
         # A placeholder such as "ollama" is no secret, and a text may hold it.
         return received.replace(self._key.encode(), b"***") if len(self._key) >= _MIN_KEY_CHARS else received
+
+    def scrub_beginning(self, text: str) -> str:
+        """A text that is still being written, without the key and without an end that may be the beginning of it."""
+        if len(self._key) < _MIN_KEY_CHARS:
+            return text
+        text = text.replace(self._key, "***")
+        open_ends = (size for size in range(len(self._key) - 1, 0, -1) if text.endswith(self._key[:size]))
+        return text[: len(text) - next(open_ends, 0)]
+
+    def refuse_streams(self) -> None:
+        """The server takes a request that it has refused as a stream: no other is sent as one."""
+        self.streams = False
+        self.note("the server refuses streams: whoever reads along gets each text when it is whole")
 
     def note(self, text: str, matter: str = "") -> None:
         """Remember and log it, once; instead of what was noted of the same matter."""

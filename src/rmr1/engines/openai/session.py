@@ -13,9 +13,7 @@ import hashlib
 import math
 import random
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -28,10 +26,12 @@ import orjson
 from rmr1.engines.base import UNWANTED, Request, SamplingParams, derive_seed
 from rmr1.engines.openai.connection import LostError
 from rmr1.engines.openai.continuing import Shape
+from rmr1.engines.openai.events import STREAMED, Live, StreamRefused, is_stream
 from rmr1.engines.openai.parts import Failed, Fetched, Part
 from rmr1.engines.openai.problems import ServerProblem, read_problem
 from rmr1.engines.openai.remedies import Form, leave_out
 from rmr1.engines.openai.server import REFUSALS, Adapted, ChatServer, Refused, Retry
+from rmr1.engines.openai.slots import Slots
 from rmr1.engines.openai.wire import (
     CHARS_PER_TOKEN,
     Dialect,
@@ -55,6 +55,8 @@ _WANTED_SECONDS = 0.5
 _SEED_BITS = 31
 """Servers hold seeds in 32 bits with a sign."""
 _LASTING_TRIES = 3
+_STREAM_REFUSALS = (400, 422, 500, 501)
+"""What a server may answer that knows no streams; it is asked once more for the whole text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,74 +67,6 @@ class _Item:
     num_prompt_tokens: int
     num_bytes: int
     """Those of its texts; 0 if it has pictures, whose tokens are counted with them."""
-
-
-class _Slots:
-    """A queue before the server's throttle and the user's limits."""
-
-    def __init__(self, server: ChatServer):
-        self._server = server
-        self._loop = asyncio.get_running_loop()
-        self._queue: deque[tuple[asyncio.Future[int], Callable[[], int]]] = deque()
-        self._num_in_flight = 0
-        self._timer: asyncio.TimerHandle | None = None
-
-    @asynccontextmanager
-    async def take(self, guess: Callable[[], int]) -> AsyncIterator[int]:
-        """Wait until a request of about `guess()` tokens may be sent, first come first served."""
-        turn: asyncio.Future[int] = self._loop.create_future()
-        self._queue.append((turn, guess))
-        self._admit()
-        try:
-            num_tokens = await turn
-        except asyncio.CancelledError:
-            if not turn.cancelled():
-                self._leave()
-            raise
-        throttle = self._server.throttle
-        started = time.monotonic()
-        try:
-            yield num_tokens
-        except Retry as failed:
-            if failed.is_busy:
-                # Who is asked to wait for too long gives up, and holds nobody.
-                is_kept = failed.wait is None or failed.wait <= self._server.patience.longest_wait[0]
-                throttle.refuse(failed.wait if is_kept else 0.0)
-                self._server.tell_hold(f"{failed.what}: {failed.detail}" if failed.detail else failed.what)
-            elif not failed.is_connect:
-                throttle.answer()
-            raise
-        except (Refused, Adapted):
-            throttle.answer()
-            raise
-        else:
-            throttle.answer(time.monotonic() - started)
-        finally:
-            self._leave()
-
-    def _admit(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._queue:
-            turn, guess = self._queue[0]
-            if turn.cancelled():
-                self._queue.popleft()
-                continue
-            num_tokens = guess()
-            seconds = self._server.throttle.wait(self._num_in_flight) or self._server.pacer.take(num_tokens)
-            if seconds > 0:
-                if seconds < math.inf:
-                    self._timer = self._loop.call_later(seconds, self._admit)
-                return
-            self._queue.popleft()
-            self._num_in_flight += 1
-            self._server.throttle.send()
-            turn.set_result(num_tokens)
-
-    def _leave(self) -> None:
-        self._num_in_flight -= 1
-        self._admit()
 
 
 class ChatSession:
@@ -182,7 +116,7 @@ class ChatSession:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
-        self._slots = _Slots(self._server)
+        self._slots = Slots(self._server)
         self._connection = self._server.open_connection()
         self._ready.set()
         try:
@@ -267,6 +201,8 @@ class ChatSession:
         failing_since: float | None = None
         spent = Usage()
         num_tries = num_empty = num_lasting = 0
+        refused: tuple[Any, ...] | None = None
+        """How the request was written when it was refused as a stream."""
         while True:
             try:
                 expected = partial(server.guess_tokens, item.num_prompt_tokens, num_choices, params)
@@ -278,9 +214,18 @@ class ChatSession:
                         guess = server.guess_tokens(item.num_prompt_tokens, num_choices, params)
                         server.pacer.correct(guess - reserved)
                     body = self._build_body(shape, params, dialect, num_choices, seed, item)
+                    live = None
+                    if refused is None and server.streams and self._may_tell(request):
+                        live, body = Live(request, sample, params, server), {**body, **STREAMED}
                     # A server that keeps answers would give the empty one again.
                     identity = f"{request.key}/{sample}" + (f"/{num_empty}" if num_empty else "")
-                    reply = await self._try(body, item, guess, identity)
+                    written = item.form.remedies, server.dialect
+                    reply = await self._try(body, item, guess, identity, live)
+                    if refused == written:
+                        server.refuse_streams()
+            except StreamRefused:
+                refused = written
+                continue
             except Adapted:
                 continue
             except Refused as refused:
@@ -338,6 +283,10 @@ class ChatSession:
             spent=fetched.spent,
         )
 
+    def _may_tell(self, request: Request) -> bool:
+        """Whether somebody listens to texts that the server writes as they are stored: guided ones are put together."""
+        return request.is_heard and request.going_on is None and request.sheet is None
+
     def _find_path(self, body: Mapping[str, Any]) -> str:
         return "/chat/completions"
 
@@ -353,8 +302,10 @@ class ChatSession:
     ) -> Exception:
         return await self._server.judge(self._connection, problem, headers, body, form)
 
-    async def _try(self, body: dict[str, Any], item: _Item, guess: int, identity: str) -> Reply:
-        """`Retry`, `Refused` and `Adapted` say what to do next, `GenerationError` that the run is over."""
+    async def _try(
+        self, body: dict[str, Any], item: _Item, guess: int, identity: str, live: Live | None
+    ) -> Reply:
+        """`Retry`, `Refused`, `Adapted` and `StreamRefused` say what to do next, `GenerationError` that the run is over."""
         server, form = self._server, item.form
         timeout = server.patience.timeout_seconds
         content = orjson.dumps(body)
@@ -363,7 +314,11 @@ class ChatSession:
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._connection.send(
-                    "POST", self._find_path(body), content, idempotency_key=identified
+                    "POST",
+                    self._find_path(body),
+                    content,
+                    take=None if live is None else live.take,
+                    idempotency_key=identified,
                 )
         except TimeoutError:
             raise Retry(f"no complete answer within {timeout:g} s", is_lasting=True) from None
@@ -371,8 +326,15 @@ class ChatSession:
             what = "no connection" if error.is_connect else "connection lost"
             raise Retry(what, one_line(error.detail), is_connect=error.is_connect) from None
         server.last_contact = time.monotonic()
-        received = server.scrub(answer.content)
-        status = answer.status
+        status, received = answer.status, answer.content
+        if live is not None:
+            if status in _STREAM_REFUSALS:
+                raise StreamRefused
+            if 200 <= status < 300 and is_stream(answer.headers):
+                if not live.reply.is_whole:
+                    raise Retry("connection lost", "the stream ended before the text did")
+                received = live.reply.assemble()
+        received = server.scrub(received)
         if 200 <= status < 300:
             try:
                 reply = self._read_reply(received, item)

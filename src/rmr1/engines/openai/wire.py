@@ -386,11 +386,7 @@ def _read_choice(choice: dict[str, Any], may_be_empty: bool) -> Choice | str:
         return error or "a choice has no message"
     if reason in ("error", "abort"):
         return f"the server ended it with {reason!r}"
-    content, thinking = _read_content(message.get("content"))
-    if not content and isinstance(message.get("refusal"), str):
-        content = message["refusal"]
-    for key in _REASONING_FIELDS:
-        thinking = thinking or "".join(_read_content(message.get(key)))
+    content, thinking = read_message(message)
     is_empty = not (content.strip() or thinking.strip())
     if is_empty and not may_be_empty and reason not in (*_CUT_REASONS, "content_filter"):
         return _EMPTY
@@ -402,6 +398,16 @@ def _read_choice(choice: dict[str, Any], may_be_empty: bool) -> Choice | str:
         matched_stop=matched if isinstance(matched, str) else None,
         tokens=read_token_logprobs(choice.get("logprobs")),
     )
+
+
+def read_message(message: Mapping[str, Any]) -> tuple[str, str]:
+    """`(text, thinking)` of a choice's message."""
+    content, thinking = _read_content(message.get("content"))
+    if not content and isinstance(message.get("refusal"), str):
+        content = message["refusal"]
+    for key in _REASONING_FIELDS:
+        thinking = thinking or "".join(_read_content(message.get(key)))
+    return content, thinking
 
 
 def _read_content(content: Any) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """The offline vLLM engine: a causal language model on one or several GPUs, or on the CPU, in this process.
 
 Requests are added in the order they come, so prompts that begin alike are adjacent and their common part is computed
-once. Each sample is a request of its own to vLLM, with its own seed. If more than an end token may end a text, its
-tokens are watched as they come, by the same rules as in the transformers engine, and a row is taken back where it ends;
+once. Each sample is a request of its own to vLLM, with its own seed. If more than an end token may end a text, or somebody
+listens, its tokens are watched as they come, by the same rules as in the transformers engine, and a row is taken back where it ends;
 else they are handed over when it has ended, which spares the work of an output for each.
 
 The log-probabilities at the verdict letter come from a second, tiny request for each row: the prompt and what was
@@ -29,6 +29,7 @@ with require("the vllm engine", "vllm"):
     from rmr1.engines.hf.loading import describe_checkpoint, hash_text
     from rmr1.engines.hf.lora import read_adapter
     from rmr1.engines.hf.reader import Prepared, RequestReader
+    from rmr1.engines.hf.telling import Telling
     from rmr1.engines.hf.tokens import Endings, TextStream
     from rmr1.engines.vllm.core import (
         Core,
@@ -252,16 +253,19 @@ class VLLMEngine:
         if prepared.choices:
             task.choices = self._probe_spellings(prepared.tokens, prepared.choices, task.waiting)
             return task
+        is_heard = prepared.request.is_heard
         for sample in prepared.request.list_samples(params):
+            stream = TextStream(
+                self._reader.tokenizer,
+                endings,
+                self._reader.watch(prepared, params),
+                stop_at_loop=prepared.stops_at_loop,
+            )
             row = _Row(
                 task=task,
                 waiting=task.waiting,
-                stream=TextStream(
-                    self._reader.tokenizer,
-                    endings,
-                    self._reader.watch(prepared, params),
-                    stop_at_loop=prepared.stops_at_loop,
-                ),
+                stream=stream,
+                telling=Telling(prepared, sample, stream) if is_heard else None,
                 end_tokens=self._reader.end_tokens,
                 seed=derive_seed(prepared.request.seed, sample) if params.temperature > 0 else None,
             )
@@ -275,7 +279,7 @@ class VLLMEngine:
                 seed=row.seed,
                 max_tokens=prepared.max_new_tokens,
                 stop_token_ids=sorted(self._reader.end_tokens),
-                is_watched=endings.has_any or prepared.stops_at_loop,
+                is_watched=endings.has_any or prepared.stops_at_loop or is_heard,
             )
         return task
 
@@ -439,6 +443,7 @@ class _Probe(_Listener):
 class _Row(_Listener):
     task: _Task
     stream: TextStream
+    telling: Telling | None
     end_tokens: frozenset[int]
     seed: int | None
     tokens: list[int] = field(default_factory=list)
@@ -459,6 +464,8 @@ class _Row(_Listener):
             if self.is_done:  # several tokens may come at once
                 self.text = self.stream.finish()
                 return
+        if self.telling is not None:
+            self.telling.tell()
 
     def read_verdict(self) -> tuple[float, ...] | None:
         """None if there is no verdict, or a label is not known."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 from pydantic import ConfigDict, Field, model_validator
 
-from rmr1.records import Judgment, PreferencePair
+from rmr1.records import Judgment, Order, PreferencePair, Side
 from rmr1.server.service import ClientLeftError, Service, ServiceError, hear_out
+from rmr1.server.trace import Piece, Reader
 from rmr1.server.wire.common import (
     Body,
     Text,
@@ -86,10 +88,7 @@ def make_router(service: Service) -> APIRouter:
             events = _stream(service, pairs[0], request, deadline)
             return StreamingResponse(events, media_type="text/event-stream")
         if body.pairs is None:
-            judgment = await hear_out(request, service.judge_pair(pairs[0]), deadline)
-            if is_failed(judgment):
-                raise ServiceError(502, "generation_failed", describe_failure(judgment), retry_after=1)
-            return dump_judgment(key_of(pairs[0]), judgment)
+            return _dump(pairs[0], await hear_out(request, service.judge_pair(pairs[0]), deadline))
         results = await hear_out(
             request, asyncio.gather(*(_judge_one(service, pair, deadline) for pair in pairs)), deadline + 1
         )
@@ -114,22 +113,61 @@ async def _judge_one(service: Service, pair: PreferencePair, deadline: float) ->
 async def _stream(
     service: Service, pair: PreferencePair, request: Request, deadline: float
 ) -> AsyncIterator[bytes]:
-    """Server-sent events: `waiting` while there is nothing, a `vote` for each text, and `judgment` or `error`."""
-    task = asyncio.ensure_future(hear_out(request, service.judge_pair(pair), deadline))
+    """Server-sent events: `text` as the engine writes, `waiting` while there is nothing, then a `vote` for each text, and
+    `judgment` or `error`."""
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(news.set)
+
+    reader = Reader(wake)
+    work = service.judge_pair(pair, reader=reader)
+    task = asyncio.ensure_future(hear_out(request, work, deadline))
+    task.add_done_callback(lambda _: news.set())
     try:
-        while not (await asyncio.wait({task}, timeout=_ALIVE_SECONDS))[0]:
-            yield _event("waiting", {"waiting": service.queue.num_waiting})
+        while not task.done():
+            try:
+                async with asyncio.timeout(_ALIVE_SECONDS):
+                    await news.wait()
+            except TimeoutError:
+                yield _event("waiting", {"waiting": service.queue.num_waiting})
+            news.clear()
+            for piece in reader.take():
+                yield _tell(piece)
         judgment: Judgment = task.result()
+        for piece in reader.finish(judgment.votes):
+            yield _tell(piece)
         for vote in judgment.votes:
-            told = {"order": vote.order, "sample": vote.sample, "winner": vote.winner}
+            told = {**_name(vote.order, vote.side, vote.sample), "winner": vote.winner}
             yield _event("vote", {**told, "text": vote.generation.text})
-        yield _event("judgment", dump_judgment(key_of(pair), judgment))
+        yield _event("judgment", _dump(pair, judgment))
     except ServiceError as error:
         yield _event("error", error.describe())
     except ClientLeftError:
         return
     finally:
+        reader.leave()
         task.cancel()
+
+
+def _dump(pair: PreferencePair, judgment: Judgment) -> dict[str, Any]:
+    """
+    Raises:
+        ServiceError: the engine gave no answer.
+    """
+    if is_failed(judgment):
+        raise ServiceError(502, "generation_failed", describe_failure(judgment), retry_after=1)
+    return dump_judgment(key_of(pair), judgment)
+
+
+def _tell(piece: Piece) -> bytes:
+    return _event("text", {**_name(*piece.place), "start": piece.start, "delta": piece.delta})
+
+
+def _name(order: Order, side: Side | None, sample: int) -> dict[str, Any]:
+    """Which text it is; the side only if answers are rated."""
+    return {"order": order, **({} if side is None else {"side": side}), "sample": sample}
 
 
 def _event(name: str, values: Any) -> bytes:

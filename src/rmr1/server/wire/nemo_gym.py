@@ -78,7 +78,8 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
                 raise
             failure = {"_ng_failure_class": "judge_failed", "_ng_failure_judge_error": str(error)}
             return {**echoed, "reward": 0.0, **failure}
-        return {**echoed, "reward": told.reward}
+        rests_on = {"judge_status": told.status, "judge_failed_comparisons": told.failed}
+        return {**echoed, "reward": told.reward, **rests_on}
 
     @router.post("/aggregate_metrics", summary="Means over rollouts of NeMo Gym, failed ones left out")
     async def aggregate(body: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -25,6 +27,19 @@ from rmr1.server.wire.groups import check_size, name_group
 
 CLIENT_SECONDS = 170.0
 """The client gives up after 180 seconds and asks again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scored:
+    """The reward of a rollout, and what it rests on."""
+
+    reward: float
+    failed: int = 0
+    """Comparisons of its group without a verdict."""
+    is_partial: bool = False
+    """Whether siblings were missing."""
+    is_replaced: bool = False
+    """Whether it is the mean of its group, in the place of a reward."""
 
 
 class RewardBody(OpenBody):
@@ -60,15 +75,16 @@ def make_router(service: Service, barrier: Barrier) -> APIRouter:
         rewards = asyncio.gather(
             *(_score(service, barrier, query, prompt, label, deadline) for query, prompt, label in asked)
         )
-        values = await hear_out(request, rewards, deadline + 5)
-        return {"rewards": values, "scores": values, "extra_logs": {}}
+        told = await hear_out(request, rewards, deadline + 5)
+        values = [one.reward for one in told]
+        return {"rewards": values, "scores": values, "extra_logs": _list_logs(told)}
 
     return router
 
 
 async def _score(
     service: Service, barrier: Barrier, query: str, prompt: str, label: Any, deadline: float
-) -> float:
+) -> _Scored:
     asked, group = read_label(label, prompt, service.settings)
     answer = cut_answer(query, prompt)
     try:
@@ -80,9 +96,18 @@ async def _score(
             told = await barrier.score_again(name_group("openrlhf", *name), said, asked, deadline)
         else:
             told = await barrier.score(name_group("openrlhf", *name, answer), 0, said, asked, deadline)
-        return told.reward
+        return _Scored(reward=told.reward, failed=told.failed, is_partial=told.status == "partial")
     except ServiceError as error:
-        return service.replace_failure(error)
+        return _Scored(reward=service.replace_failure(error), is_replaced=True)
+
+
+def _list_logs(told: Sequence[_Scored]) -> dict[str, list[float]]:
+    """What OpenRLHF logs beside the rewards, a number for each: what they rest on."""
+    return {
+        "judge_failed_comparisons": [float(one.failed) for one in told],
+        "judge_partial": [float(one.is_partial) for one in told],
+        "judge_replaced_by_mean": [float(one.is_replaced) for one in told],
+    }
 
 
 def cut_answer(query: str, prompt: str) -> str:

@@ -173,6 +173,35 @@ def test_text_stream_keeps_a_sign_that_is_one_token(sign: str) -> None:
     assert read_stream(tokenizer, [*encode_text(tokenizer, "the"), token]) == f"the{sign}"
 
 
+@pytest.mark.parametrize("style", [*MERGES, "sentencepiece"])
+@pytest.mark.parametrize("text", [*TEXTS, "the sign \ufffd and 東", "好。次"])
+@pytest.mark.parametrize("first", [1, 5])
+def test_what_is_heard_of_a_text_stream_is_its_text_in_whole_characters(
+    style: str, text: str, first: int
+) -> None:
+    tokenizer = build(style)
+    tokens = encode_text(tokenizer, text)
+    for stop, missing in ((("!!",), 0), ((">",), 0), ((), 0), ((), 1)):
+        params = SamplingParams(stop=stop)
+        heard, silent = (
+            TextStream(tokenizer, Endings(tokenizer, params), StopWatcher(stop)) for _ in range(2)
+        )
+        pieces = []
+        for number, token in enumerate(tokens[: len(tokens) - missing]):
+            is_end = heard.push(token)
+            assert silent.push(token) == is_end
+            if number + 1 >= first:  # somebody may begin to listen amid a text
+                pieces.append(heard.hear())
+            if is_end:
+                break
+        whole = heard.finish()
+        assert whole == silent.finish()
+        told = "".join(pieces)
+        # Only a sign at the end may be a character in the making.
+        assert whole.startswith(told) and (set(whole[len(told) :]) <= {"\ufffd"} or not pieces)
+        assert all("\ufffd" not in piece or "\ufffd" in text for piece in pieces)
+
+
 def test_text_stream_leaves_out_first_bytes_behind_other_text() -> None:
     core = Tokenizer(models.BPE(vocab={"a": 0, "a\u00e6": 1, "\u013f": 2, "\u00b1": 3}, merges=[]))
     core.decoder = decoders.ByteLevel()
