@@ -30,6 +30,8 @@ class Dot:
     radius: float
     text: str
     link: str | None
+    kind: str = ""
+    """Its class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +59,23 @@ class _Axis:
         share = (value - self.low) / (self.high - self.low)
         return round(self.start + share * (self.end - self.start), 1)
 
-    def ticks(self, digits: int, scale: float = 1.0, unit: str = "") -> tuple[Tick, ...]:
+    def ticks(self, *, is_share: bool = False) -> tuple[Tick, ...]:
+        """At round values; shares in percent."""
         step = _choose_step((self.high - self.low) / 5)
         first, last = ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9)
         values = [number * step for number in range(first, last + 1)]
         return tuple(
-            Tick(place=self.place(value), text=f"{scale * value:,.{digits}f}{unit}") for value in values
+            Tick(place=self.place(value), text=f"{value:.0%}" if is_share else _format(value))
+            for value in values
         )
+
+
+def _format(value: float) -> str:
+    """In few letters: `0.002`, `1,500`, `80k`, `1.2M`."""
+    for unit, size in (("M", 1e6), ("k", 1e3)):
+        if abs(value) >= 10 * size or (unit == "M" and abs(value) >= size):
+            return f"{value / size:.4g}{unit}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _choose_step(least: float) -> float:
@@ -105,8 +117,8 @@ def draw_reliability(reliability: dict[str, Any], address: Address) -> Chart:
         title="Reliability",
         x_title="confidence",
         y_title="right",
-        x_ticks=x.ticks(0, 100, "%"),
-        y_ticks=y.ticks(0, 100, "%"),
+        x_ticks=x.ticks(is_share=True),
+        y_ticks=y.ticks(is_share=True),
         dots=dots,
         lines=(("guide", diagonal, "as sure as it is right"),),
     )
@@ -132,23 +144,20 @@ def draw_risk(risk: RiskFigures, address: Address) -> Chart:
         title="Risk and coverage",
         x_title="accepted, the surest first",
         y_title="wrong",
-        x_ticks=x.ticks(0, 100, "%"),
-        y_ticks=y.ticks(0, 100, "%"),
+        x_ticks=x.ticks(is_share=True),
+        y_ticks=y.ticks(is_share=True),
         dots=dots,
         lines=(("curve", line, "share wrong"),),
     )
 
 
-def draw_curves(title: str, curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Chart:
+def draw_curves(title: str, curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], steps: int) -> Chart:
     """Figures of a training over its steps; (name, points) of each curve, at most a few hundred points."""
-    xs = [step for _, points in curves for step, _ in points]
     ys = [value for _, points in curves for _, value in points]
     low, high = min(ys), max(ys)
     if high - low < 1e-9 * max(1.0, abs(high)):
         low, high = low - 0.5, high + 0.5
-    x = _across(min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1)
-    y = _up(low, high)
-    digits = max(0, min(6, 1 - floor(log10(_choose_step((high - low) / 5)))))
+    x, y = _across(0, max(steps, 1)), _up(low, high)
     lines = tuple(
         (f"curve c{number}", " ".join(f"{x.place(a)},{y.place(b)}" for a, b in points), name)
         for number, (name, points) in enumerate(curves)
@@ -157,13 +166,20 @@ def draw_curves(title: str, curves: Sequence[tuple[str, Sequence[tuple[float, fl
         title=title,
         x_title="step",
         y_title=title,
-        x_ticks=x.ticks(0),
-        y_ticks=y.ticks(digits),
+        x_ticks=x.ticks(),
+        y_ticks=y.ticks(),
         lines=lines,
         dots=tuple(
-            Dot(x=x.place(a), y=y.place(b), radius=2.5, text=f"{name}, step {a:,.0f}: {b:.4g}", link=None)
-            for name, points in curves
-            if len(points) <= 40
+            Dot(
+                x=x.place(a),
+                y=y.place(b),
+                radius=3.5,
+                text=f"{name}, step {a:,.0f}: {b:.4g}",
+                link=None,
+                kind=f"d{number}",
+            )
+            for number, (name, points) in enumerate(curves)
+            if len(points) <= 20
             for a, b in points
         ),
     )

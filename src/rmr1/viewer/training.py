@@ -12,7 +12,8 @@ from rmr1.viewer.runs import OpenRun
 
 _MOST_POINTS = 400
 _NOT_DRAWN = ("step", "seconds", "time", "epoch")
-_FIRST = ("loss", "reward", "accuracy", "held_out")
+_HELD_OUT = "held_out_"
+_FIRST = ("loss", "reward", "accuracy", "unparsed")
 """Figures that come first: those with these words."""
 
 
@@ -34,11 +35,15 @@ def describe_training(run: OpenRun) -> dict[str, Any]:
             for name, value in line.items():
                 if name not in _NOT_DRAWN and isinstance(value, int | float) and not isinstance(value, bool):
                     series.setdefault(name, []).append((line["step"], float(value)))
-        label = "" if place == run.folder else str(place.relative_to(run.folder))
+        label = "" if place == run.folder else f"{place.relative_to(run.folder)}, "
         for name, points in series.items():
-            curves.setdefault(name, []).append((label or name, _thin(points)))
+            base = name.removeprefix(_HELD_OUT)
+            about = "training" if name == base else "held out"
+            if thinned := _thin(points):
+                curves.setdefault(base, []).append((f"{label}{about}", thinned))
     charts = [
-        draw_curves(one_line(name.replace("_", " ")), curves[name]) for name in sorted(curves, key=_rank)
+        draw_curves(one_line(name.replace("_", " ")), curves[name], steps)
+        for name in sorted(curves, key=_rank)
     ]
     return {"charts": charts, "steps": steps}
 
