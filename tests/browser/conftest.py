@@ -20,7 +20,9 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     path = os.environ.get("RMR1_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-    assert path is not None, "no Chromium; install one (apt install chromium), or set RMR1_CHROMIUM to its path"
+    assert path is not None, (
+        "no Chromium; install one (apt install chromium), or set RMR1_CHROMIUM to its path"
+    )
     offline = [
         "--no-sandbox",
         "--disable-background-networking",

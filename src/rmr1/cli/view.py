@@ -54,22 +54,22 @@ def run(arguments: Namespace) -> int:
         from rmr1.viewer.runs import Runs
 
     with ExitStack() as opened:
+        listener = None if arguments.index_only else _listen(arguments.host, arguments.port)
+        if listener is not None:
+            opened.callback(listener.close)
         runs = opened.enter_context(Runs(find_folders(arguments.runs)))
         for one in runs.judged:
-            assert one.index is not None
-            if one.index.note:
-                tell(one.index.note)
-            done, total = one.index.progress
+            if one.judgments.note:
+                tell(one.judgments.note)
+            done, total = one.judgments.progress
             with ByteProgress(f"indexing {one.name}", total, done=done, quiet=arguments.quiet) as progress:
-                added = one.index.refresh(progress.report)
+                added = one.judgments.refresh(progress.report)
             if added:
                 tell(
-                    f"{one.name}: {one.index.num_items:,} judgments indexed, {added:,} of them now, in {progress.seconds:.1f} s"
+                    f"{one.name}: {one.judgments.num_items:,} judgments indexed, {added:,} of them now, in {progress.seconds:.1f} s"
                 )
-        if arguments.index_only:
+        if listener is None:
             return 0
-        listener = _listen(arguments.host, arguments.port)
-        opened.callback(listener.close)
         if not is_loopback(arguments.host):
             tell(f"anybody who reaches {arguments.host} and has the link can read the runs and mark them")
         token = secrets.token_urlsafe(24)

@@ -114,10 +114,9 @@ class _Pages:
 
     async def mark(self, slot: str, number: str, request: Request) -> Response:
         run, address = self._find_judged(slot), _read(request, *_OWN)
-        assert run.index is not None
         body = await request.body()
         form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-        key, _ = run.index.read(_read_number(number))
+        key, _ = run.judgments.read(_read_number(number))
         await run_in_threadpool(store_mark, run, key, form)
         back = address.link(page=address.page, said="kept")
         return RedirectResponse(f"/runs/{run.slot}/items/{number}{back}#mark", status_code=303)
@@ -153,8 +152,7 @@ class _Pages:
     def state(self, slot: str) -> Response:
         """How far the run is, for a page that follows it."""
         run = self._find_judged(slot)
-        assert run.index is not None
-        return JSONResponse({"items": run.index.num_items, "failure": run.failure})
+        return JSONResponse({"items": run.judgments.num_items, "failure": run.failure})
 
     def labels(self, slot: str) -> Response:
         run = self._find_judged(slot)

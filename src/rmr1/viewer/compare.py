@@ -49,11 +49,9 @@ def describe_comparison(a: OpenRun, b: OpenRun, show: str, page: int) -> dict[st
     Raises:
         ConfigError: there is no such part.
     """
-    assert a.index is not None
-    assert b.index is not None
     if show not in KINDS:
         raise ConfigError(f"show={show!r}: expected {', '.join(KINDS)}")
-    joined = join_runs(a.index, b.index)
+    joined = join_runs(a.judgments, b.judgments)
     chosen = _choose(joined, show)
     start = (page - 1) * PAGE_SIZE
     rows = [
@@ -67,8 +65,8 @@ def describe_comparison(a: OpenRun, b: OpenRun, show: str, page: int) -> dict[st
         "show": show,
         "title": f"{KINDS[show][0].upper()}{KINDS[show][1:]}",
         "shared": len(joined),
-        "only_a": a.index.num_items - len(joined),
-        "only_b": b.index.num_items - len(joined),
+        "only_a": a.judgments.num_items - len(joined),
+        "only_b": b.judgments.num_items - len(joined),
         "changed": int(joined.has_other_label.sum()),
         "test": compare_rights(joined),
         "kinds": [(name, text, len(_choose(joined, name))) for name, text in KINDS.items()],
@@ -118,9 +116,7 @@ def compare_rights(joined: Joined) -> PairedTest | None:
 
 
 def _describe_row(a: OpenRun, b: OpenRun, number_a: int, number_b: int) -> dict[str, Any]:
-    assert a.index is not None
-    assert b.index is not None
-    row_a, row_b = a.index.row(number_a), b.index.row(number_b)
+    row_a, row_b = a.judgments.row(number_a), b.judgments.row(number_b)
     facts = row_a.facts
     kind_a, said_a = _say(row_a)
     kind_b, said_b = _say(row_b)

@@ -17,10 +17,9 @@ _MOST_SUBSETS = 500
 
 def describe_list(run: OpenRun, address: Address) -> dict[str, Any]:
     """What the template of the page needs."""
-    assert run.index is not None
-    found = run.index.search(address.query, start=(address.page - 1) * PAGE_SIZE, limit=PAGE_SIZE)
+    found = run.judgments.search(address.query, start=(address.page - 1) * PAGE_SIZE, limit=PAGE_SIZE)
     last = found.start + len(found.rows)
-    subsets = [one for one in run.index.counts("subset") if one]
+    subsets = [one for one in run.judgments.counts("subset") if one]
     return {
         "rows": [describe_row(row, address, found.start + place) for place, row in enumerate(found.rows)],
         "total": found.total,

@@ -66,11 +66,10 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
     Raises:
         DataError: there is no such judgment, or it cannot be read.
     """
-    assert run.index is not None
-    if not 1 <= number <= run.index.num_items:
-        raise DataError(f"there is no judgment {number}; the run has {run.index.num_items:,}")
-    key, judgment = run.index.read(number)
-    previous, following = run.index.neighbours(address.query, number)
+    if not 1 <= number <= run.judgments.num_items:
+        raise DataError(f"there is no judgment {number}; the run has {run.judgments.num_items:,}")
+    key, judgment = run.judgments.read(number)
+    previous, following = run.judgments.neighbours(address.query, number)
     votes = _choose_votes(judgment)
     shape = None if form == "plain" else _format
     shown = show_judgment(_NAME, key, judgment, votes=votes, most_chars=_MOST_CHARS, shape=shape)

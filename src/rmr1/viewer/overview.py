@@ -44,7 +44,6 @@ class Row:
 
 def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
     """What the template of the page needs."""
-    assert run.index is not None
     figures = run.figures(address.query, with_labels="labels" in address.values)
     groups = [
         (
@@ -97,10 +96,9 @@ def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str,
 
 
 def _list_rows(run: OpenRun, sort: str, groups: tuple[GroupFigures, ...], address: Address) -> list[Row]:
-    assert run.index is not None
     known = {"longer", "shorter", "alike", "more", "less", "as much"}
     if sort not in ("length", "markdown"):
-        known = {name for name in run.index.counts(sort) if name}
+        known = {name for name in run.judgments.counts(sort) if name}
         groups = tuple(sorted(groups, key=lambda one: (one.accuracy, -one.labelled, one.name)))
     param = sort if sort == "subset" or sort in EQUALS else None
     return [

@@ -45,6 +45,17 @@ class OpenRun:
     """Why the run cannot be followed any further."""
     _kept: dict[tuple[object, ...], _Kept] = field(default_factory=dict, repr=False)
 
+    @property
+    def judgments(self) -> Index:
+        """The index of its judgments.
+
+        Raises:
+            ConfigError: the folder holds none.
+        """
+        if self.index is None:
+            raise ConfigError(f"{self.folder}: holds no judgments")
+        return self.index
+
     @cached_property
     def description(self) -> Mapping[str, Any]:
         """What the run says of itself (run.json); empty of a folder that is no run."""
@@ -85,12 +96,11 @@ class OpenRun:
 
     def figures(self, query: Query, *, with_labels: bool) -> Figures:
         """The figures of the judgments that are asked for; of an unchanged run they are reckoned once."""
-        assert self.index is not None
         name = (query, with_labels)
         kept = self._kept.get(name)
         state = self.state
         if kept is None or kept.state != state:
-            columns = self.index.columns(*FIGURE_COLUMNS, query=query, with_labels=with_labels)
+            columns = self.judgments.columns(*FIGURE_COLUMNS, query=query, with_labels=with_labels)
             kept = _Kept(state=state, figures=measure(columns))
             if len(self._kept) >= 20:
                 self._kept.clear()
@@ -129,7 +139,7 @@ class Runs:
             self._thread.join()
         for one in self.all:
             if one.index is not None:
-                one.index.close()
+                one.judgments.close()
 
     @property
     def judged(self) -> list[OpenRun]:
@@ -144,9 +154,8 @@ class Runs:
     def _follow(self) -> None:
         while not self._stopping.wait(_EVERY_SECONDS):
             for one in self.judged:
-                assert one.index is not None
                 try:
-                    one.index.refresh()
+                    one.judgments.refresh()
                     one.failure = None
                 except RMR1Error as error:
                     one.failure = str(error)
