@@ -58,7 +58,7 @@ TABLES = _declare()
 INDEXES = (
     f"create index if not exists by_conditions on facts ({_CONDITIONS})",
     *(
-        f"create index if not exists by_{name} on facts ({name}, {', '.join(one for one in _CONDITIONS.split(', ') if one != name)})"
+        f"create index if not exists by_{name} on facts ({name}, number, {', '.join(one for one in _CONDITIONS.split(', ') if one != name)})"
         for name in _SORTED
     ),
     "create index if not exists by_key on facts (key)",

@@ -1,8 +1,8 @@
 """What is looked for -> SQL -> the numbers of judgments, in their sequence.
 
 Words are looked up in the full-text index, everything else in the index of conditions that goes with the sequence. If
-a word is rare, its judgments are the ones that are tested; if it is frequent, judgments are tested one by one until
-the page is full, and how many there are in all is told as "at least".
+a word is rare, its judgments are the ones that are tested and sorted; if it is frequent, judgments are gone through in
+their sequence until the page is full.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from rmr1.audit.filters import SHORTEST_KEY, Filter
 from rmr1.errors import ConfigError
 from rmr1.report.rows import clean
 from rmr1.store.codec import shorten
+from rmr1.viewer.schema import read_state
 from rmr1.viewer.words import write_match
 
 SORTS = {
@@ -54,7 +55,9 @@ _STYLES = {
     "markdown": ("marks", 0.0, {"more": 1, "as much": 0, "less": -1}),
 }
 RARE = 20_000
-"""Judgments up to which all that hold a word are listed at once."""
+"""Judgments up to which those that hold a word are tested one by one."""
+MOST_COUNTED = 5_000_000
+"""Judgments up to which what is found is counted; a million takes up to half a second."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,10 +124,12 @@ class _Source(NamedTuple):
 
     sql: str
     values: tuple[object, ...]
-    total: int | None
-    """Rows; None if it would take long to count them."""
     place: str = "facts.number"
     """What the judgment's number is called: of full-text search, which knows its sequence, its own name for it."""
+    counted: str | None = None
+    """What the same rows are counted by, if that is faster."""
+    total: int | None = None
+    """Rows, if it is known without counting."""
 
     def order(self, query: Query, *, is_back: bool = False) -> str:
         direction = "desc" if query.is_descending != is_back else "asc"
@@ -146,14 +151,13 @@ def find_page(connection: sqlite3.Connection, query: Query, start: int, limit: i
     source = _choose_source(connection, query)
     found = connection.execute(
         f"select facts.number from {source.sql} {source.order(query)} limit ? offset ?",
-        (*source.values, limit + 1, start),
+        (*source.values, limit, start),
     )
-    numbers = [number for (number,) in found]
-    total = source.total
-    if total is None and numbers and len(numbers) <= limit:
-        total = start + len(numbers)
-    page = tuple(numbers[:limit])
-    return Found(page, start + len(numbers) if total is None else total, total is not None)
+    numbers = tuple(number for (number,) in found)
+    if source.total is not None:
+        return Found(numbers, source.total, True)
+    total = _count(connection, source)
+    return Found(numbers, min(total, MOST_COUNTED), total <= MOST_COUNTED)
 
 
 def find_neighbours(
@@ -189,36 +193,30 @@ def find_numbers(connection: sqlite3.Connection, query: Query) -> list[int]:
 
 def _choose_source(connection: sqlite3.Connection, query: Query) -> _Source:
     conditions, values = _list_conditions(query)
-    is_free = not conditions
-    match = query.match
+    is_free, wanted, match = not conditions, _all(conditions), query.match
     if match is None:
-        plain = f"facts where {_all(conditions)}"
-        return _Source(plain, tuple(values), _count_rows(connection, plain, values, is_free))
+        total = int(read_state(connection)["number"]) if is_free else None
+        return _Source(f"facts where {wanted}", tuple(values), total=total)
     words = "select rowid from words where words match ?"
-    (matched,) = connection.execute(f"select count(*) from ({words} limit ?)", (match, RARE + 1)).fetchone()
+    some = connection.execute(f"select count(*) from ({words} limit ?)", (match, RARE + 1))
+    (matched,) = some.fetchone()
     if matched <= RARE:
-        few = f"facts where number in ({words}) and {_all(conditions)}"
-        few_values = (match, *values)
-        total = matched if is_free else _count_rows(connection, few, few_values, False)
-        return _Source(few, few_values, total)
-    plain = f"facts where {_all(conditions)}"
-    each = f"{plain} and exists (select 1 from words where words match ? and rowid = facts.number)"
-    each_values = (*values, match)
-    if not is_free and _count_rows(connection, plain, values, False) <= RARE:
-        return _Source(each, each_values, _count_rows(connection, each, each_values, False))
+        total = matched if is_free else None
+        return _Source(f"facts where number in ({words}) and {wanted}", (match, *values), total=total)
+    joined = f"words cross join facts on facts.number = words.rowid where words match ? and {wanted}"
+    counted = "words where words match ?" if is_free else joined
     if query.sort == "place":
-        joined = (
-            f"words cross join facts on facts.number = words.rowid where words match ? and {_all(conditions)}"
-        )
-        return _Source(joined, (match, *values), None, "words.rowid")
-    return _Source(each, each_values, None)
+        return _Source(joined, (match, *values), "words.rowid", counted)
+    # The sign keeps SQLite from going through the words' judgments and sorting them all.
+    return _Source(f"facts where +facts.number in ({words}) and {wanted}", (match, *values), counted=counted)
 
 
-def _count_rows(connection: sqlite3.Connection, source: str, values: object, is_free: bool) -> int:
-    if is_free:
-        (count,) = connection.execute("select value from state where name = 'number'").fetchone()
-    else:
-        (count,) = connection.execute(f"select count(*) from {source}", values).fetchone()  # type: ignore[arg-type]
+def _count(connection: sqlite3.Connection, source: _Source) -> int:
+    """Rows, at most one more than are counted."""
+    rows = f"select 1 from {source.counted or source.sql} limit ?"
+    (count,) = connection.execute(
+        f"select count(*) from ({rows})", (*source.values, MOST_COUNTED + 1)
+    ).fetchone()
     return int(count)
 
 

@@ -46,7 +46,7 @@ def judgments(index: Index):  # type: ignore[no-untyped-def]
 
 @pytest.fixture(params=[search.RARE, 3], ids=["rare words", "frequent words"])
 def rare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Both ways of looking words up; the second also where they differ in what is counted."""
+    """Both ways of looking words up."""
     monkeypatch.setattr(search, "RARE", request.param)
     return int(request.param)
 
@@ -59,9 +59,9 @@ def numbers(index: Index, query: Query) -> list[int]:
         assert page.start == len(found)
         found += [row.number for row in page.rows]
         if len(page.rows) < 7:
-            assert page.total == len(found)
+            assert page.total == len(found) and page.is_total_exact
             return found
-        assert page.total >= len(found) and (not page.is_total_exact or page.total <= NUM)
+        assert page.total >= len(found)
 
 
 IDS = st.one_of(
@@ -217,3 +217,15 @@ def test_what_people_have_said_can_be_looked_for(index: Index) -> None:
     mark = index.row(4).mark
     assert mark is not None and (mark.label, mark.is_judge_wrong, mark.num_people) == ("A", True, 1)
     assert index.row(1).mark is None
+
+
+@pytest.mark.parametrize("words", [None, "river"])
+def test_what_is_too_much_to_count_is_told_as_the_least(
+    words: str | None, rare: int, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = Query(words=words, wanted=Filter(wrong=True), sort="tokens")
+    found = index.search(query, 0, 4)
+    assert found.total > 5 and found.is_total_exact
+    monkeypatch.setattr(search, "MOST_COUNTED", 5)
+    capped = index.search(query, 0, 4)
+    assert (capped.total, capped.is_total_exact, capped.rows) == (5, False, found.rows)
