@@ -52,6 +52,7 @@ def run(arguments: Namespace) -> int:
 
         from rmr1.viewer.app import make_app
         from rmr1.viewer.runs import Runs
+        from rmr1.viewer.search import Query
 
     with ExitStack() as opened:
         listener = None if arguments.index_only else _listen(arguments.host, arguments.port)
@@ -64,6 +65,9 @@ def run(arguments: Namespace) -> int:
             done, total = one.judgments.progress
             with ByteProgress(f"indexing {one.name}", total, done=done, quiet=arguments.quiet) as progress:
                 added = one.judgments.refresh(progress.report)
+            one.figures(
+                Query()
+            )  # of a million judgments it takes seconds, so the first page finds them ready
             if added:
                 tell(
                     f"{one.name}: {one.judgments.num_items:,} judgments indexed, {added:,} of them now, in {progress.seconds:.1f} s"

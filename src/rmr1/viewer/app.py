@@ -78,10 +78,7 @@ class _Pages:
     def home(self) -> Response:
         if len(self._runs.all) == 1:
             return RedirectResponse("/runs/0/", status_code=303)
-        shown = [
-            (run, None if run.index is None else run.figures(Query(), with_labels=False))
-            for run in self._runs.all
-        ]
+        shown = [(run, None if run.index is None else run.figures(Query()).figures) for run in self._runs.all]
         return self._render("home", None, "runs", shown=shown)
 
     def overview(self, slot: str, request: Request) -> Response:

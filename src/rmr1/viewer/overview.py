@@ -44,7 +44,8 @@ class Row:
 
 def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
     """What the template of the page needs."""
-    figures = run.figures(address.query, with_labels="labels" in address.values)
+    kept = run.figures(address.query, with_labels="labels" in address.values)
+    figures = kept.figures
     groups = [
         (
             title,
@@ -56,6 +57,7 @@ def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
     ]
     return {
         "figures": figures,
+        "num_items": kept.num_items,
         "tiles": _list_tiles(figures, address),
         "whole": None if figures.accuracy is None else _row(figures.accuracy, None, None),
         "subsets": [_fold(*one) for one in groups[:1] if one[1]],

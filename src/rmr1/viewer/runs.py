@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,12 +23,20 @@ _TRAININGS = ("sft", "grpo", "scalar")
 _EVERY_SECONDS = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Kept:
+_PATIENCE = 5.0
+"""Figures may be older than the run for so many times as long as it took to reckon them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFigures:
     """The figures of a state of the run."""
 
-    state: tuple[object, ...]
     figures: Figures
+    num_items: int
+    """Judgments that the run had."""
+    state: tuple[int, int]
+    good_until: float
+    """By the monotonic clock."""
 
 
 @dataclass(kw_only=True)
@@ -43,7 +52,7 @@ class OpenRun:
     """None of a folder without judgments."""
     failure: str | None = None
     """Why the run cannot be followed any further."""
-    _kept: dict[tuple[object, ...], _Kept] = field(default_factory=dict, repr=False)
+    _kept: dict[tuple[object, ...], KeptFigures] = field(default_factory=dict, repr=False)
 
     @property
     def judgments(self) -> Index:
@@ -88,24 +97,34 @@ class OpenRun:
         return name if isinstance(name, str) else None
 
     @property
-    def state(self) -> tuple[object, ...]:
-        """Changes whenever judgments or labels come in."""
+    def state(self) -> tuple[int, int]:
+        """Judgments, and bytes of labels: changes whenever any come in."""
         labels = self.folder / LABELS_FILE
         size = labels.stat().st_size if labels.is_file() else 0
         return (0 if self.index is None else self.index.num_items, size)
 
-    def figures(self, query: Query, *, with_labels: bool) -> Figures:
-        """The figures of the judgments that are asked for; of an unchanged run they are reckoned once."""
-        name = (query, with_labels)
+    def figures(self, query: Query, *, with_labels: bool = False) -> KeptFigures:
+        """The figures of the judgments that are asked for. Of an unchanged run they are reckoned once; of a large one that
+        grows they may be some seconds old."""
+        name, state, now = (query, with_labels), self.state, time.monotonic()
         kept = self._kept.get(name)
-        state = self.state
-        if kept is None or kept.state != state:
-            columns = self.judgments.columns(*FIGURE_COLUMNS, query=query, with_labels=with_labels)
-            kept = _Kept(state=state, figures=measure(columns))
-            if len(self._kept) >= 20:
-                self._kept.clear()
-            self._kept[name] = kept
-        return kept.figures
+        if kept is not None and (
+            kept.state == state or (kept.state[1] == state[1] and now < kept.good_until)
+        ):
+            return kept
+        columns = self.judgments.columns(*FIGURE_COLUMNS, query=query, with_labels=with_labels)
+        figures = measure(columns)
+        done = time.monotonic()
+        kept = KeptFigures(
+            figures=figures,
+            num_items=state[0],
+            state=state,
+            good_until=done + _PATIENCE * (done - now),
+        )
+        if len(self._kept) >= 20:
+            self._kept.clear()
+        self._kept[name] = kept
+        return kept
 
 
 class Runs:

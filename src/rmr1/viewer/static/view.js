@@ -94,8 +94,8 @@ if (who) {
 
 // ---- a run that is still being written
 
-if (body.dataset.items) {
-  let seen = Number(body.dataset.items);
+if ("follow" in body.dataset) {
+  let seen = Number(find("main").dataset.items);
   const live = find("[data-live]");
   const renew = async () => {
     const answer = await fetch(location.href);
@@ -117,7 +117,7 @@ if (body.dataset.items) {
     if (state.failure) live.textContent = state.failure;
     else if (more > 0 && page === "overview" && !find("main").contains(document.activeElement)) {
       await renew();
-      seen = state.items;
+      seen = Number(find("main").dataset.items);
       live.textContent = `${seen.toLocaleString("en")} judgments`;
     } else if (more > 0) {
       live.textContent = `${more.toLocaleString("en")} more judgments have come in. `;
