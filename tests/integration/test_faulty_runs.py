@@ -26,6 +26,7 @@ from rmr1.judge.summary import list_failures
 from rmr1.prompts import load_family, render_prompt
 from rmr1.records import Judgment
 from rmr1.store.codec import load_record
+from rmr1.store.order import read_in_order
 from rmr1.store.runs import read_judgments
 
 from .faulty_server import ANSWERED, FAULTS, LOSSY, Answer, Call, FaultyServer, completion, failure, misbehave
@@ -106,7 +107,9 @@ def stored_prompts(run: Path) -> Counter[str]:
         prompt_of(judgment, family)
         for line in (run / "judgments.jsonl").read_bytes().splitlines(keepends=True)
         if line.endswith(b"\n")
-        for judgment in [load_record(Judgment, {k: v for k, v in json.loads(line).items() if k != "key"})]
+        for judgment in [
+            load_record(Judgment, {k: v for k, v in json.loads(line).items() if k not in ("key", "place")})
+        ]
     )
 
 
@@ -216,7 +219,11 @@ def tell_failures(run: Path, printed: str, failed: dict[str, Judgment]) -> None:
     assert summary["failed"] == len(failed) and summary["failures"] == dict(reasons)
     listed = rmr1("show", run, "--failed", "--list", "--limit", 0).stdout.splitlines()
     assert len(listed) == len(failed)
-    for line, (key, judgment) in zip(listed, failed.items(), strict=True):
+    in_order = {key: judgment for key, judgment in read_in_order(run) if key in failed}
+    assert in_order == failed and [int(one.pair.id) for one in in_order.values()] == sorted(
+        int(one.pair.id) for one in failed.values()
+    )
+    for line, (key, judgment) in zip(listed, in_order.items(), strict=True):
         assert line.startswith(key[:12]) and judgment.pair.id in line
         assert all(reason in line for reason in list_failures(judgment))
     first = rmr1("show", run, "--failed", "--limit", 1).stdout
