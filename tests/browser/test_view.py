@@ -251,7 +251,7 @@ def test_a_run_that_is_being_written_is_followed(browser: Any, tmp_path: Path) -
 
 def test_what_cannot_be_shown_is_said(watched: Watched) -> None:
     for path, said in (
-        ("/runs/0/list?unsure=7", "from 0 to 1"),
+        ("/runs/0/?unsure=700", "expected a share"),
         ("/runs/0/items/999", "the run has"),
         ("/runs/7/", "leads nowhere"),
     ):

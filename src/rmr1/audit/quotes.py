@@ -67,11 +67,6 @@ def link_quotes(judgment: Judgment) -> tuple[LinkedQuote, ...]:
     )
 
 
-def link_vote(pair: PreferencePair, vote: Vote, number: int = 0) -> tuple[LinkedQuote, ...]:
-    """The quotations of one vote, the judgment's `number`th."""
-    return tuple(_link(pair, [answer_text(response) for response in pair.responses], vote, number))
-
-
 def has_invented(judgment: Judgment) -> bool:
     """Whether any vote quotes words that do not stand in the answer it names."""
     return "none" in _iterate_matches(judgment)

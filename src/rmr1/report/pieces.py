@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _OPENING = re.compile(r"<\s{0,4}quote_[a-z0-9]{1,16}\s{0,4}>\s*\Z", re.IGNORECASE)
+_SUMMARY = re.compile(r"<\s{0,4}(/?)\s{0,4}summary_([a-z0-9]{1,16})\s{0,4}>", re.IGNORECASE)
 _CLOSING = re.compile(r"\s*<\s{0,4}/\s{0,4}quote_[a-z0-9]{1,16}\s{0,4}>", re.IGNORECASE)
 
 
@@ -102,7 +103,7 @@ def mark_reasons(vote: Vote, quotes: Sequence[LinkedQuote], most: int = 10**9) -
             text, start, marks = evaluation, 0, []
         whole = start + len(evaluation)
     end = min(whole, start + most)
-    return Turn(role=None, pieces=_without_tags(_mark(text, (start, end), marks)), cut=whole - end)
+    return Turn(role=None, pieces=_without_tags(_mark(text, (start, end), marks), vote), cut=whole - end)
 
 
 def plain(text: str, most: int) -> Turn:
@@ -130,7 +131,12 @@ def _mark(text: str, within: Span, marks: Sequence[_Mark]) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
-def _without_tags(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+def _without_tags(pieces: Sequence[Piece], vote: Vote) -> tuple[Piece, ...]:
+    """Quotations are marked, so their tags go; a summary is told by the letter of its answer, in the pair's frame."""
+
+    def tell(match: re.Match[str]) -> str:
+        return "" if match[1] else f"({vote.name_in_pair(match[2].upper())}) "
+
     found = []
     for number, piece in enumerate(pieces):
         text = piece.text
@@ -139,5 +145,6 @@ def _without_tags(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
                 text = _OPENING.sub("", text)
             if number and (closing := _CLOSING.match(text)):
                 text = text[closing.end() :]
+            text = _SUMMARY.sub(tell, text)
         found.append(Piece(text=text, quote=piece.quote, begins=piece.begins))
     return tuple(found)

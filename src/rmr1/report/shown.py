@@ -127,14 +127,14 @@ def choose_votes(judgment: Judgment, most: int) -> tuple[int, ...]:
 
 
 def _list_marks(judgment: Judgment, quotes: Sequence[LinkedQuote]) -> Iterator[tuple[str, str]]:
-    if judgment.correct is not None:
-        yield ("good", "right") if judgment.correct else ("bad", "wrong")
     if judgment.winner is None:
-        yield "warn", "no verdict"
+        yield "warn", "no verdict" if judgment.correct is None else "no verdict, not right"
+    elif judgment.correct is not None:
+        yield ("good", "right") if judgment.correct else ("bad", "wrong")
     if has_flipped(judgment):
         yield "warn", "orders disagree"
     if invented := sum(not one.is_found for one in quotes):
-        yield "bad", f"{invented} of {len(quotes)} quotations invented"
+        yield "bad", f"{invented} of {len(quotes)} quotations not found"
     if list_failures(judgment):
         yield "bad", "engine error"
 

@@ -19,7 +19,7 @@ VERDICTS = {"right": "right", "wrong": "wrong", "unparsed": "no verdict", "faile
 """Values of `is`, and what they are called."""
 FLAGS = {
     "flips": "orders disagree",
-    "invented": "invented quotation",
+    "invented": "a quotation is not found",
     "marked": "marked by people",
     "called_wrong": "judge called wrong",
 }
@@ -58,6 +58,11 @@ class Address:
                 if name not in ("sort", "down", "labels")]  # fmt: skip
 
 
+def keep_values(values: Mapping[str, str]) -> Address:
+    """All judgments, with the parameters as they were given: for a form that says what is wrong with them."""
+    return Address(query=Query(), values={name: value for name, value in values.items() if value})
+
+
 def read_address(values: Mapping[str, str]) -> Address:
     """Read the parameters.
 
@@ -93,6 +98,7 @@ def read_address(values: Mapping[str, str]) -> Address:
         is_descending="down" in given,
         is_marked="marked" in given,
         is_called_wrong="called_wrong" in given,
+        by_people="labels" in given,
         equal=tuple((name, given[name]) for name in EQUALS if name in given),
         id_start=given.get("id_start"),
         sure_from=_read_share(given, "sure_from"),
@@ -108,12 +114,15 @@ def read_address(values: Mapping[str, str]) -> Address:
 def _read_share(given: Mapping[str, str], name: str) -> float | None:
     if name not in given:
         return None
+    text = given[name].removesuffix("%").strip()
     try:
-        value = float(given[name])
+        value = float(text)
     except ValueError:
         value = -1.0
+    if value > 1 or text != given[name]:
+        value /= 100
     if not 0 <= value <= 1:
-        raise ConfigError(f"{name}={given[name]!r}: expected a number from 0 to 1")
+        raise ConfigError(f"{name} {given[name]!r}: expected a share, as 70% or 0.7")
     return value
 
 
@@ -131,7 +140,7 @@ def read_page(value: str) -> int:
 def _name(name: str, value: str) -> str:
     names: dict[str, str] = {
         "is": VERDICTS.get(value, value),
-        "q": f"“{value}”",
+        "q": f"with {value}",
         "id_start": f"ids that begin with {value}",
         "rubric": f"rubric: {value}",
         "unsure": f"confidence below {value}",

@@ -19,7 +19,7 @@ from rmr1.report.html import load_style, make_environment
 from rmr1.screen import inert, one_line
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.labels import LABELS_FILE, read_labelled_pairs
-from rmr1.viewer.address import Address, read_address, read_page
+from rmr1.viewer.address import Address, keep_values, read_address, read_page
 from rmr1.viewer.benchmark import describe_benchmark
 from rmr1.viewer.compare import describe_comparison
 from rmr1.viewer.gate import Gate
@@ -34,7 +34,13 @@ from rmr1.viewer.training import describe_training
 
 _MOST_LETTERS = 4000
 """Letters of an address's parameters that are read."""
-_OWN = ("form", "blind", "said")
+_SAID = {
+    "kept": ("good", "Kept."),
+    "next": ("good", "Kept, as blind. This is the next one."),
+    "seen": ("warn", "Kept, but not as blind: its verdict has been shown here before."),
+}
+"""What is said of a mark."""
+_OWN = ("form", "blind", "said", "at")
 """Parameters of the page of one judgment, beside those of its list."""
 
 
@@ -97,26 +103,74 @@ class _Pages:
         )
 
     def listing(self, slot: str, request: Request) -> Response:
-        run, address = self._find_judged(slot), _read(request)
-        return self._render("list", run, "list", address=address, **describe_list(run, address))
+        run = self._find_judged(slot)
+        try:
+            address, fault = _read(request), None
+        except ConfigError as error:
+            address, fault = keep_values(dict(request.query_params)), str(error)
+        page = self._render(
+            "list", run, "list", address=address, fault=fault, **describe_list(run, address, fault)
+        )
+        page.status_code = 200 if fault is None else 422
+        return page
 
     def one(self, slot: str, number: str, request: Request) -> Response:
         run, address = self._find_judged(slot), _read(request, *_OWN)
         form, is_blind = request.query_params.get("form", "formatted"), "blind" in request.query_params
         if form not in FORMS:
             raise ConfigError(f"form={form!r}: expected {', '.join(FORMS)}")
-        told = describe_one(run, address, _read_number(number), form, is_blind)
-        said = ("good", "Kept.") if request.query_params.get("said") == "kept" else None
-        return self._render("one", run, "one", address=address, said=said, who=_guess_user(), **told)
+        said = _SAID.get(request.query_params.get("said", ""))
+        at = request.query_params.get("at", "")
+        return self._show(
+            run, address, _read_number(number), form, is_blind, at=read_page(at) if at else None, said=said
+        )
+
+    def _show(
+        self,
+        run: OpenRun,
+        address: Address,
+        number: int,
+        form: str,
+        is_blind: bool,
+        *,
+        at: int | None = None,
+        said: tuple[str, str] | None,
+        filled: Mapping[str, str] | None = None,
+    ) -> HTMLResponse:
+        told = describe_one(run, address, number, form, is_blind, at)
+        if not is_blind:
+            run.seen.add(told["key"])
+        who = _guess_user() if filled is None else filled.get("who", "")
+        return self._render(
+            "one", run, "one", address=address, said=said, filled=filled or {}, who=who, **told
+        )
 
     async def mark(self, slot: str, number: str, request: Request) -> Response:
         run, address = self._find_judged(slot), _read(request, *_OWN)
         body = await request.body()
         form = dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
-        key, _ = run.judgments.read(_read_number(number))
-        await run_in_threadpool(store_mark, run, key, form)
-        back = address.link(page=address.page, said="kept")
-        return RedirectResponse(f"/runs/{run.slot}/items/{number}{back}#mark", status_code=303)
+        return await run_in_threadpool(self._mark, run, address, _read_number(number), form)
+
+    def _mark(self, run: OpenRun, address: Address, number: int, form: Mapping[str, str]) -> Response:
+        key, _ = run.judgments.read(number)
+        asked_blind = form.get("blind") == "1"
+        is_blind = asked_blind and key not in run.seen
+        try:
+            store_mark(run, key, form, is_blind=is_blind)
+        except RMR1Error as error:
+            page = self._show(
+                run, address, number, "formatted", asked_blind, said=("bad", str(error)), filled=form
+            )
+            page.status_code = 422
+            return page
+        if asked_blind:  # on to the next one, as blind
+            _, following = run.judgments.neighbours(address.query, number)
+            if following is not None:
+                said = "next" if is_blind else "seen"
+                link = address.link(page=address.page, blind=1, said=said)
+                return RedirectResponse(f"/runs/{run.slot}/items/{following}{link}", status_code=303)
+        link = address.link(page=address.page, said="kept" if is_blind or not asked_blind else "seen")
+        return RedirectResponse(f"/runs/{run.slot}/items/{number}{link}#mark", status_code=303)
 
     def training(self, slot: str) -> Response:
         run = self._find(slot)
@@ -230,10 +284,12 @@ def _read_number(number: str) -> int:
 
 
 def _guess_user() -> str:
+    """The user's name; nobody's if it is the machine's own."""
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (OSError, KeyError):
         return ""
+    return "" if name == "root" else name
 
 
 def _download(name: str, body: bytes) -> Response:

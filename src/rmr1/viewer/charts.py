@@ -11,7 +11,7 @@ from rmr1.audit.figures import RiskFigures
 from rmr1.viewer.address import Address
 
 WIDTH, HEIGHT = 420, 260
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 46, 20, 10, 34
 """Margins around the plot's area, in its own units."""
 
 

@@ -277,6 +277,14 @@ class Index:
             chosen = None if query is None else np.array(find_numbers(connection, query), dtype=np.int64) - 1
         return columns if chosen is None else columns.take(chosen)
 
+    def count_people(self) -> tuple[int, int]:
+        """Judgments on whose label people agree, and on which they disagree."""
+        with self._reading() as connection:
+            found = connection.execute(
+                "select count(marks.label), coalesce(sum(is_disputed), 0) from marks join facts using (key)"
+            ).fetchone()
+            return int(found[0]), int(found[1])
+
     def keys(self) -> Array:
         """The keys of all judgments, as bytes, in the sequence of the run."""
         with self._reading() as connection:

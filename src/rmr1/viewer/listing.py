@@ -8,6 +8,7 @@ from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import one_line
 from rmr1.viewer.address import FLAGS, PAGE_SIZE, VERDICTS, Address, iterate_hidden
 from rmr1.viewer.index import Row
+from rmr1.viewer.marks import Mark
 from rmr1.viewer.runs import OpenRun
 from rmr1.viewer.search import SORTS
 
@@ -15,14 +16,19 @@ _FORM = ("is", "q", "rubric", "subset", "unsure", "sort", "down", *FLAGS)
 _MOST_SUBSETS = 500
 
 
-def describe_list(run: OpenRun, address: Address) -> dict[str, Any]:
-    """What the template of the page needs."""
-    found = run.judgments.search(address.query, start=(address.page - 1) * PAGE_SIZE, limit=PAGE_SIZE)
+def describe_list(run: OpenRun, address: Address, fault: str | None) -> dict[str, Any]:
+    """What the template of the page needs; with a `fault` of the address no judgment."""
+    found = run.judgments.search(
+        address.query, start=(address.page - 1) * PAGE_SIZE, limit=0 if fault else PAGE_SIZE
+    )
+    words = address.values.get("q", "").strip()
+    named = run.judgments.find(words) if words and " " not in words else None
     last = found.start + len(found.rows)
     subsets = [one for one in run.judgments.counts("subset") if one]
     return {
         "rows": [describe_row(row, address, found.start + place) for place, row in enumerate(found.rows)],
-        "total": found.total,
+        "total": 0 if fault else found.total,
+        "named": None if named is None else (one_line(words), f"items/{named}"),
         "is_total_exact": found.is_total_exact,
         "first": found.start + 1,
         "last": last,
@@ -41,13 +47,13 @@ def describe_row(row: Row, address: Address, place: int) -> dict[str, Any]:
     facts = row.facts
     marks = []
     if facts.has_flipped:
-        marks.append(("warn", "flip"))
+        marks.append(("warn", "orders disagree"))
     if facts.quotes_invented:
-        marks.append(("bad", f"{facts.quotes_invented} invented"))
+        marks.append(("bad", f"{facts.quotes_invented} not found"))
     if facts.has_failed:
         marks.append(("bad", "engine error"))
     if row.mark is not None:
-        marks.append(("note", "marked"))
+        marks.append(("note", _tell_mark(row.mark)))
     verdict = {True: ("good", "right"), False: ("bad", "wrong"), None: ("none", "not labelled")}[
         facts.is_right
     ]
@@ -55,7 +61,7 @@ def describe_row(row: Row, address: Address, place: int) -> dict[str, Any]:
         verdict = ("warn", "no verdict")
     return {
         "number": row.number,
-        "link": f"items/{row.number}{address.link(page=address.page)}",
+        "link": f"items/{row.number}{address.link(page=address.page, at=place + 1)}",
         "head": one_line(row.head),
         "id": one_line(facts.id),
         "subset": None if facts.subset is None else one_line(facts.subset),
@@ -64,8 +70,29 @@ def describe_row(row: Row, address: Address, place: int) -> dict[str, Any]:
         if facts.winner
         else PROBLEM_TEXTS.get(facts.problem or "", facts.problem or "unknown"),
         "label": facts.label,
-        "confidence": None if facts.confidence is None else f"{facts.confidence:.0%}",
+        "confidence": None if facts.confidence is None else format_sure(facts.confidence),
         "bar": None if facts.confidence is None else round(100 * facts.confidence),
         "tokens": facts.completion_tokens,
         "marks": marks,
     }
+
+
+def _tell_mark(mark: Mark) -> str:
+    """What people say of it, in few words."""
+    said = "people disagree" if mark.is_disputed else "people: a tie" if mark.label == "tie" else ""
+    if mark.label in ("A", "B"):
+        said = f"people: {mark.label}"
+    if mark.is_judge_wrong is not None:
+        said += f"{', ' if said else ''}judge {'wrong' if mark.is_judge_wrong else 'right'}"
+    return said or "a note"
+
+
+def format_sure(confidence: float) -> str:
+    """A confidence in percent; what is all but certain is not called certain.
+
+    >>> [format_sure(one) for one in (0.5, 0.998, 0.99999, 1.0)]
+    ['50.0%', '99.8%', '>99.9%', '100%']
+    """
+    if confidence == 1:
+        return "100%"
+    return ">99.9%" if confidence >= 0.9995 else f"{confidence:.1%}"

@@ -179,11 +179,12 @@ def _link(shown: str, begun: Sequence[Mark], begins: Sequence[Mark], end: int, i
     first = begun[0]
     title = first.title or ("" if item.html is None else item.text)
     told = f' title="{escape(title)}"' if title else ""
-    if numbers := " ".join(one.number for one in begun if one.number):
+    if numbers := " ".join(dict.fromkeys(one.number for one in begun if one.number)):
         told += f' data-numbers="{escape(numbers)}"'
     if not begins:
         if shown.isspace():
             return f'<span class="{escape(first.style)}"{told}>{shown}</span>'
         told += ' tabindex="-1"'
-    behind = "".join(f"<sup>{escape(one.number)}</sup>" for one in begun if one.number and one.end <= end)
+    numbers_here = dict.fromkeys(one.number for one in begun if one.number and one.end <= end)
+    behind = f"<sup>{escape(' '.join(numbers_here))}</sup>" if numbers_here else ""
     return f'<a class="{escape(first.style)}" href="{escape(first.href)}"{told}>{shown}{behind}</a>'

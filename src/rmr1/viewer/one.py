@@ -60,8 +60,10 @@ class Asked:
     details: tuple[tuple[str, str], ...]
 
 
-def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blind: bool) -> dict[str, Any]:
-    """What the template of the page needs.
+def describe_one(
+    run: OpenRun, address: Address, number: int, form: str, is_blind: bool, at: int | None
+) -> dict[str, Any]:
+    """What the template of the page needs; `at` is the judgment's place in the list, if it was reached from there.
 
     Raises:
         DataError: there is no such judgment, or it cannot be read.
@@ -70,7 +72,7 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
         raise DataError(f"there is no judgment {number}; the run has {run.judgments.num_items:,}")
     key, judgment = run.judgments.read(number)
     previous, following = run.judgments.neighbours(address.query, number)
-    votes = _choose_votes(judgment)
+    votes = () if is_blind else _choose_votes(judgment)
     shape = None if form == "plain" else _format
     shown = show_judgment(_NAME, key, judgment, votes=votes, most_chars=_MOST_CHARS, shape=shape)
     quotes = link_quotes(judgment)
@@ -98,10 +100,26 @@ def describe_one(run: OpenRun, address: Address, number: int, form: str, is_blin
         "forms": FORMS,
         "diff": _describe_diff(judgment) if form == "diff" else None,
         "is_blind": is_blind,
-        "previous": None if previous is None else f"{previous}{address.link(page=address.page)}",
-        "next": None if following is None else f"{following}{address.link(page=address.page)}",
+        "previous": None
+        if previous is None
+        else f"{previous}{_keep(address, form, is_blind, at and at - 1)}",
+        "next": None if following is None else f"{following}{_keep(address, form, is_blind, at and at + 1)}",
+        "at": at,
+        "total": run.judgments.search(address.query, limit=0).total if at else None,
+        "links": {name: _keep(address, name, is_blind, at) or "?" for name in FORMS},
+        "blind_link": _keep(address, form, True, at),
         "marks": [] if is_blind else list_marks(run, key),
     }
+
+
+def _keep(address: Address, form: str, is_blind: bool, at: int | None) -> str:
+    """The parameters of another page of one judgment, shown alike."""
+    return address.link(
+        page=address.page,
+        form=None if form == "formatted" else form,
+        blind=1 if is_blind else None,
+        at=at or None,
+    )
 
 
 def _choose_votes(judgment: Judgment) -> tuple[int, ...]:
@@ -140,7 +158,7 @@ def _list_votes(judgment: Judgment, shown: tuple[int, ...]) -> Iterator[VoteRow]
             ended=one_line(vote.generation.finish_reason),
             tokens=vote.generation.completion_tokens,
             is_shown=number in shown,
-            is_deciding=vote is deciding,
+            is_deciding=vote is deciding and judgment.winner is not None,
         )
 
 
@@ -157,7 +175,9 @@ def _show_asked(run: OpenRun, judgment: Judgment, number: int) -> Asked:
     details += [("tokens written", f"{generation.completion_tokens:,}")]
     details += [("model", generation.model)] if generation.model else []
     details += [("seed", str(generation.seed))] if generation.seed is not None else []
-    details += [(f"P({label})", f"{exp(value):.4f}") for label, value in generation.verdict_logprobs or ()]
+    details += [
+        (f"P of its {label}", f"{exp(value):.4f}") for label, value in generation.verdict_logprobs or ()
+    ]
     if generation.is_forced:
         details.append(("verdict", "written for the model and read from its probabilities"))
     return Asked(

@@ -44,7 +44,7 @@ class Row:
 
 def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
     """What the template of the page needs."""
-    kept = run.figures(address.query, with_labels="labels" in address.values)
+    kept = run.figures(address.query)
     figures = kept.figures
     groups = [
         (
@@ -58,6 +58,7 @@ def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
     return {
         "figures": figures,
         "num_items": kept.num_items,
+        "people": run.judgments.count_people(),
         "tiles": _list_tiles(figures, address),
         "whole": None if figures.accuracy is None else _row(figures.accuracy, None, None),
         "subsets": [_fold(*one) for one in groups[:1] if one[1]],
@@ -78,6 +79,12 @@ def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
     }
 
 
+def _tell_wrong(figures: Figures) -> str:
+    without = 0 if figures.accuracy is None else figures.accuracy.unparsed
+    some = f", {without:,} of them without a verdict" if without else ""
+    return f"not right{some}; the surest first"
+
+
 def _fold(title: str, rows: list[Row]) -> tuple[str, list[Row], list[Row]]:
     return title, rows[:_MOST_ROWS], rows[_MOST_ROWS:]
 
@@ -87,9 +94,9 @@ def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str,
     flips = 0 if figures.position is None else figures.position.pairs - figures.position.consistent
     wrong = figures.labelled - figures.right
     tiles: list[tuple[str, int, str, dict[str, object]]] = [
-        ("bad", wrong, "wrong, the surest first", {"is": "wrong", "sort": "confidence", "down": 1}),
+        ("bad", wrong, _tell_wrong(figures), {"is": "wrong", "sort": "confidence", "down": 1}),
         ("warn", flips, "orders disagree", {"flips": 1}),
-        ("bad", figures.judgments_with_invented, "quote what is not there", {"invented": 1}),
+        ("bad", figures.judgments_with_invented, "with a quotation that is not found", {"invented": 1}),
         ("warn", figures.unparsed, "without a verdict", {"is": "unparsed"}),
         ("bad", figures.failed, "engine error", {"is": "failed"}),
         ("good", figures.right, "right, the least sure first", {"is": "right", "sort": "confidence"}),
@@ -99,6 +106,8 @@ def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str,
 
 def _list_rows(run: OpenRun, sort: str, groups: tuple[GroupFigures, ...], address: Address) -> list[Row]:
     known = {"longer", "shorter", "alike", "more", "less", "as much"}
+    if address.query.by_people and sort in ("length", "markdown"):
+        known = set()  # the list knows the data's preferred answer only
     if sort not in ("length", "markdown"):
         known = {name for name in run.judgments.counts(sort) if name}
         groups = tuple(sorted(groups, key=lambda one: (one.accuracy, -one.labelled, one.name)))

@@ -14,8 +14,8 @@ _MOST_LETTERS = 10_000
 _LABELS: tuple[Label, ...] = ("A", "B", "tie")
 
 
-def store_mark(run: OpenRun, key: str, form: Mapping[str, str]) -> None:
-    """Append what the form says.
+def store_mark(run: OpenRun, key: str, form: Mapping[str, str], *, is_blind: bool) -> None:
+    """Append what the form says, `is_blind` if the person had not seen the verdict.
 
     Raises:
         ConfigError: it says nothing, or what cannot be. RunError: the run cannot be written.
@@ -38,7 +38,7 @@ def store_mark(run: OpenRun, key: str, form: Mapping[str, str]) -> None:
         who=who,
         when=now(),
         label=label,
-        is_blind=form.get("blind") == "1",
+        is_blind=is_blind,
         is_judge_wrong=wrong,
         note=note or None,
     )

@@ -52,7 +52,9 @@ class OpenRun:
     """None of a folder without judgments."""
     failure: str | None = None
     """Why the run cannot be followed any further."""
-    _kept: dict[tuple[object, ...], KeptFigures] = field(default_factory=dict, repr=False)
+    seen: set[str] = field(default_factory=set, repr=False)
+    """Keys of judgments whose verdict this viewer has shown."""
+    _kept: dict[Query, KeptFigures] = field(default_factory=dict, repr=False)
 
     @property
     def judgments(self) -> Index:
@@ -103,16 +105,16 @@ class OpenRun:
         size = labels.stat().st_size if labels.is_file() else 0
         return (0 if self.index is None else self.index.num_items, size)
 
-    def figures(self, query: Query, *, with_labels: bool = False) -> KeptFigures:
+    def figures(self, query: Query) -> KeptFigures:
         """The figures of the judgments that are asked for. Of an unchanged run they are reckoned once; of a large one that
         grows they may be some seconds old."""
-        name, state, now = (query, with_labels), self.state, time.monotonic()
-        kept = self._kept.get(name)
+        state, now = self.state, time.monotonic()
+        kept = self._kept.get(query)
         if kept is not None and (
             kept.state == state or (kept.state[1] == state[1] and now < kept.good_until)
         ):
             return kept
-        columns = self.judgments.columns(*FIGURE_COLUMNS, query=query, with_labels=with_labels)
+        columns = self.judgments.columns(*FIGURE_COLUMNS, query=query, with_labels=query.by_people)
         figures = measure(columns)
         done = time.monotonic()
         kept = KeptFigures(
@@ -123,7 +125,7 @@ class OpenRun:
         )
         if len(self._kept) >= 20:
             self._kept.clear()
-        self._kept[name] = kept
+        self._kept[query] = kept
         return kept
 
 

@@ -54,6 +54,15 @@ _STYLES = {
     "length": ("length", ALIKE, {"longer": 1, "alike": 0, "shorter": -1}),
     "markdown": ("marks", 0.0, {"more": 1, "as much": 0, "less": -1}),
 }
+_SAID = "select key from marks where label is not null"
+_AGREES = (
+    "exists (select 1 from marks join names on names.field = 'winner' and names.name = marks.label "
+    "where marks.key = facts.key and names.code = facts.winner)"
+)
+_RIGHT_BY_PEOPLE = f"((key not in ({_SAID} or is_disputed) and is_right = 1) or {_AGREES})"
+_WRONG_BY_PEOPLE = (
+    f"((key not in ({_SAID} or is_disputed) and is_right = 0) or (key in ({_SAID}) and not {_AGREES}))"
+)
 RARE = 20_000
 """Judgments up to which those that hold a word are tested one by one."""
 MOST_COUNTED = 5_000_000
@@ -81,6 +90,8 @@ class Query:
     """(one of `EQUALS`, what it has to be)."""
     id_start: str | None = None
     """The pair's id begins so; of a ranking's comparisons it is the question's id."""
+    by_people: bool = False
+    """What people agree on takes the place of the data's label; where they disagree there is none."""
     sure_from: float | None = None
     """The confidence in the winner is at least this."""
     sure_to: float | None = None
@@ -260,8 +271,8 @@ def _list_conditions(query: Query) -> tuple[list[str], list[object]]:
         conditions.append("winner is not null and confidence < ?")
         values.append(query.sure_to)
     flags = {
-        "is_right = 1": wanted.right,
-        "is_right = 0": wanted.wrong,
+        _RIGHT_BY_PEOPLE if query.by_people else "is_right = 1": wanted.right,
+        _WRONG_BY_PEOPLE if query.by_people else "is_right = 0": wanted.wrong,
         "winner is null": wanted.unparsed,
         "has_failed = 1": wanted.failed,
         "has_flipped = 1": wanted.flips,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rmr1.audit.quotes import answer_text, count_matches, has_invented, link_quotes, link_vote, list_starts
+from rmr1.audit.quotes import answer_text, count_matches, has_invented, link_quotes, list_starts
 from rmr1.messages import assistant, user
 from rmr1.records import Generation, Judgment, Order, PreferencePair, Side, Vote
 from rmr1.verdicts import parse_verdict
@@ -68,7 +68,7 @@ def test_what_the_judge_only_thought_is_no_quotation() -> None:
 
 
 def test_an_answer_rated_alone_is_the_one_it_is_about() -> None:
-    (first, _) = link_vote(PAIR, vote("Paint it green", "x", side="B"))
+    (first, _) = link_quotes(judge(vote("Paint it green", "x", side="B")))
     assert (first.said_side, first.side, first.match) == ("A", "B", "exact")
 
 
@@ -102,11 +102,11 @@ def test_a_text_that_is_read_otherwise_now_has_no_places_of_its_own() -> None:
         generation=Generation(text="<answer>[[A]]</answer>", finish_reason="stop"),
         verdict=one.verdict,
     )
-    found = link_vote(PAIR, changed)
+    found = link_quotes(judge(changed))
     assert [quote.match for quote in found] == ["exact", "exact"]
     assert [quote.place for quote in found] == [None, None]
 
 
 def test_a_trace_in_the_pairs_frame_names_the_same_answers() -> None:
     for one in (vote("x", "y"), vote("x", "y", order="swapped"), vote("x", "y", side="B")):
-        assert [quote.side for quote in one.trace.quotes] == [quote.side for quote in link_vote(PAIR, one)]
+        assert [quote.side for quote in one.trace.quotes] == [quote.side for quote in link_quotes(judge(one))]

@@ -12,6 +12,7 @@ pytest.importorskip("fastapi")
 
 from rmr1.store.labels import read_labels
 from rmr1.viewer.gate import POLICY
+from rmr1.viewer.index import Index
 from tests.unit.viewer.varied import key_of, make_judgment, write_lines, write_run
 from tests.unit.viewer.viewing import TOKEN, URL, viewing
 
@@ -111,7 +112,7 @@ def test_lists_say_what_they_show(run: Path) -> None:
         assert page.count("data-row") == min(50, len(wrong))
         second = browser.get("/runs/0/list?is=wrong&page=2").text
         assert second.count("data-row") == min(50, max(0, len(wrong) - 50))
-        assert "No judgment is like that" in browser.get("/runs/0/list?q=nowhereatall").text
+        assert "No judgment matches" in browser.get("/runs/0/list?q=nowhereatall").text
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_lists_say_what_they_show(run: Path) -> None:
     [
         ("/runs/0/list?is=maybe", 422, "expected right, wrong"),
         ("/runs/0/list?colour=red", 422, "no parameter of a list"),
-        ("/runs/0/list?unsure=7", 422, "from 0 to 1"),
+        ("/runs/0/list?unsure=700", 422, "expected a share, as 70%"),
         ("/runs/0/list?q=%22%22", 422, "no word in it"),
         ("/runs/0/list?page=0", 422, "a whole number from 1"),
         ("/runs/0/list?sort=mood", 422, "expected place"),
@@ -197,15 +198,75 @@ def test_a_blind_page_shows_no_verdict(tmp_path: Path) -> None:
         n for n in range(40) if make_judgment(n).pair.label == "A" and make_judgment(n).winner == "B"
     )
     with viewing(folder) as browser:
-        open_page = browser.get(f"/runs/0/items/{number + 1}").text
         blind = browser.get(f"/runs/0/items/{number + 1}?blind=1").text
-        for said in ("preferred by the label", "chosen by the judge", "The judge prefers", "<eval>"):
-            assert said not in blind
+        for said in ("preferred by the label", "chosen by the judge", "The judge prefers", "<eval>", "quote"):
+            assert said not in blind.split("<main")[1]
+        form = {"label": "A", "who": "ada", "blind": "1"}
+        kept = browser.ask("POST", f"/runs/0/items/{number + 1}/marks", data=form)
+        assert kept.headers["location"].startswith(f"/runs/0/items/{number + 2}?blind=1&said=next")
+        open_page = browser.get(f"/runs/0/items/{number + 1}").text
         assert "preferred by the label" in open_page and "chosen by the judge" in open_page
-        browser.ask(
-            "POST", f"/runs/0/items/{number + 1}/marks", data={"label": "A", "who": "ada", "blind": "1"}
+        again = browser.ask("POST", f"/runs/0/items/{number + 1}/marks", data=form)
+        assert "said=seen" in again.headers["location"]
+        assert [label.is_blind for label in read_labels(folder)] == [True, False]
+
+
+def test_a_mark_that_says_nothing_keeps_its_form(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 3)
+    with viewing(folder) as browser:
+        answer = browser.ask(
+            "POST", "/runs/0/items/2/marks", data={"who": "ada <a>", "judge_wrong": "", "label": ""}
         )
-        assert next(iter(read_labels(folder))).is_blind
+        assert answer.status_code == 422 and "says nothing" in answer.text
+        assert 'value="ada &lt;a&gt;"' in answer.text and "data-marks" in answer.text
+        assert not list(read_labels(folder))
+
+
+def test_a_search_that_cannot_be_read_keeps_its_form(run: Path) -> None:
+    with viewing(run) as browser:
+        answer = browser.get("/runs/0/list?q=%2A&is=wrong")
+        assert answer.status_code == 422 and "no word in it" in answer.text
+        assert 'name="q" value="*"' in answer.text and '<option value="wrong" selected>' in answer.text
+
+
+def test_a_pair_is_found_by_its_id(run: Path) -> None:
+    id = next(make_judgment(n).pair.id for n in range(150) if make_judgment(n).pair.id.startswith("item-"))
+    with viewing(run) as browser:
+        number = int(id.removeprefix("item-")) + 1
+        assert f'<a href="items/{number}">Open {id}</a>' in browser.get(f"/runs/0/list?q={id}").text
+
+
+def test_the_figures_of_a_list_are_of_its_judgments(run: Path) -> None:
+    with viewing(run) as browser:
+        page = browser.get("/runs/0/list?is=wrong&flips=1").text
+        link = re.search(r'<a href="([^"]*)">Figures of these', page)
+        total = re.search(r"to \d+ of (\d+)", page)
+        assert link and total
+        shown = browser.get(f"/runs/0/{link[1].replace('&amp;', '&')}").text
+        assert f"<strong>{total[1]}</strong> judgments" in shown
+
+
+def test_what_people_say_counts_in_figures_and_lists(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 60)
+    made = [make_judgment(number) for number in range(60)]
+    wrong = [n for n, one in enumerate(made) if one.correct is False and one.winner in ("A", "B")][:2]
+    right = [n for n, one in enumerate(made) if one.correct and one.winner in ("A", "B")][:1]
+    with viewing(folder) as browser:
+        for number in wrong:  # people side with the judge
+            browser.ask(
+                "POST", f"/runs/0/items/{number + 1}/marks", data={"who": "ada", "label": made[number].winner}
+            )
+        for who, label in (("ada", "A"), ("bob", "B")):  # and disagree about one
+            browser.ask("POST", f"/runs/0/items/{right[0] + 1}/marks", data={"who": who, "label": label})
+        with Index.open(folder) as index:
+            index.refresh()
+        page = browser.get("/runs/0/?labels=1").text
+        assert "The labels of 2 are those of people, 1 have none because people disagree" in page
+        counts = [sum(one.correct is value for one in made) for value in (True, False)]
+        for said, count in (("right", counts[0] + 2 - 1), ("wrong", counts[1] - 2)):
+            found = browser.get(f"/runs/0/list?is={said}&labels=1").text
+            assert f" of {count}." in found
+        assert f"{counts[1] - 2}</strong> not right" in page
 
 
 def test_figures_lead_to_as_many_judgments(run: Path) -> None:
@@ -287,4 +348,4 @@ def test_runs_without_a_shared_item(tmp_path: Path) -> None:
 def test_an_empty_run(tmp_path: Path) -> None:
     with viewing(write_run(tmp_path / "x", 0)) as browser:
         assert "No judgment is stored yet" in browser.get("/runs/0/").text
-        assert "No judgment is like that" in browser.get("/runs/0/list").text
+        assert "No judgment matches" in browser.get("/runs/0/list").text

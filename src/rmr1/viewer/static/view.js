@@ -27,7 +27,10 @@ function step(by) {
 let invented = -1;
 function showInvented() {
   const links = [...document.querySelectorAll("[data-invented]")];
-  if (!links.length) return false;
+  if (!links.length) {
+    find("[data-live]").textContent = page === "one" ? "Every quotation here is found in its answer." : "";
+    return page === "one";
+  }
   invented = (invented + 1) % links.length;
   location.hash = links[invented].hash;
   return true;
@@ -67,9 +70,34 @@ function flash() {
   if (!place) return;
   for (let one = place.parentElement; one; one = one.parentElement) if (one instanceof HTMLDetailsElement) one.open = true;
   place.scrollIntoView({ block: "center" });
+  place.querySelector(":scope > [data-row]")?.focus();
 }
 addEventListener("hashchange", flash);
 flash();
+
+// ---- what was searched for
+
+function markFound() {
+  const words = new URLSearchParams(location.search).get("q");
+  if (!words || !CSS.highlights) return;
+  const terms = [...words.matchAll(/"([^"]*)"?|(\S+)/g)].map((one) => (one[1] ?? one[2]).replace(/\*$/, "")).filter((one) => /[\p{L}\p{N}]/u.test(one));
+  const escaped = terms.map((one) => one.trim().split(/[^\p{L}\p{N}]+/u).filter(Boolean).join("[^\\p{L}\\p{N}]+"));
+  if (!escaped.length) return;
+  const wanted = new RegExp(`(?<![\\p{L}\\p{N}])(?:${escaped.join("|")})`, "giu");
+  const found = [];
+  const walker = document.createTreeWalker(find("main"), NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node && found.length < 5000; node = walker.nextNode()) {
+    if (node.parentElement.closest("form, nav, .conditions")) continue;
+    for (const one of node.data.matchAll(wanted)) {
+      const range = new Range();
+      range.setStart(node, one.index);
+      range.setEnd(node, one.index + one[0].length);
+      found.push(range);
+    }
+  }
+  CSS.highlights.set("found", new Highlight(...found));
+}
+markFound();
 
 // ---- filters
 
