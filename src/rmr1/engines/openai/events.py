@@ -79,19 +79,18 @@ class EventReply:
         self._whole |= {
             name: value for name, value in event.items() if value is not None and name != "choices"
         }
-        for place, part in enumerate(event.get("choices") or ()):
+        listed = event.get("choices")
+        for place, part in enumerate(listed if isinstance(listed, list) else ()):
             if not isinstance(part, dict):
                 continue
-            number = part.get("index")
-            choice = self._choices.setdefault(
-                number if isinstance(number, int) else place, {"index": number, "message": {}}
-            )
+            told = part.get("index")
+            number = told if isinstance(told, int) else place
+            choice = self._choices.setdefault(number, {"index": number, "message": {}, "logprobs": {}})
             for name, value in part.items():
-                if name in ("delta", "message") and isinstance(value, dict):
-                    _extend(choice["message"], value)
-                elif name == "logprobs" and isinstance(value, dict):
-                    _extend(choice.setdefault(name, {}), value)
-                elif value is not None and name not in ("delta", "message", "index"):
+                if name in ("delta", "message", "logprobs"):
+                    if isinstance(value, dict):
+                        _extend(choice["logprobs" if name == "logprobs" else "message"], value)
+                elif value is not None and name != "index":
                     choice[name] = value
 
 
