@@ -5,12 +5,11 @@ What is made of a reply in the end is therefore one thing (`rmr1.engines.openai.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.server import Adapted, ChatServer
@@ -73,7 +72,7 @@ class EventReply:
         choices = (
             [] if "error" in self._whole else [self._choices[number] for number in sorted(self._choices)]
         )
-        return orjson.dumps({**self._whole, "choices": choices})
+        return json.dumps({**self._whole, "choices": choices}).encode()  # its numbers may be of any size
 
     def _take(self, event: dict[str, Any]) -> None:
         self._whole |= {
