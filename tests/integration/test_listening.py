@@ -18,6 +18,7 @@ from rmr1.engines import Engine, Request, SamplingParams
 from rmr1.engines.hf.engine import TransformersEngine
 from rmr1.engines.openai.engine import OpenAIEngine
 from rmr1.engines.scripted import ScriptedEngine
+from rmr1.judge.base import PairJudge
 from rmr1.judge.judge import Judge
 from rmr1.judge.load import load_judge
 from rmr1.records import Generation, JudgePrompt
@@ -268,6 +269,47 @@ def test_a_reader_who_does_not_read_holds_nobody_up_and_reads_the_rest_together(
             names, texts, judgment = fold([first, *events])
         assert judgment["winner"] in ("A", "B") and len(next(iter(texts.values()))) == 400_022
         assert names.count("text") < 1000
+
+
+def test_a_deadline_amid_a_text_is_an_error_behind_what_was_written() -> None:
+    engine = Slow()
+    with serving(engine) as served:
+        names, texts, judgment = stream_pair(served, timeout=0.5)
+        assert (names, list(texts.values()), judgment) == (["text", "error"], ["x"], None)
+        deadline = time.monotonic() + 5
+        while not engine.num_left and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert engine.num_left == 1
+
+
+def test_a_later_stage_of_a_cascade_writes_over_what_the_first_one_wrote() -> None:
+    def load() -> PairJudge:
+        return Judge("scripted:longer", cascade=("direct", "rubric")).pair_judge
+
+    with serving(load) as served:
+        names, texts, judgment = stream_pair(served)
+    assert names[-2:] == ["vote", "judgment"] and len(judgment["stages"]) == 2
+    assert list(texts.values()) == [judgment["votes"][0]["generation"]["text"]]
+    assert "<rubric>" in next(iter(texts.values()))
+
+
+def test_each_answer_that_is_rated_has_a_text_of_its_own() -> None:
+    with serving(lambda: Judge("tiny", family="rating").pair_judge) as served, served.client() as client:
+        reply = client.post("/v1/judge", json={**PAIR, "stream": True})
+    texts: dict[str, str] = {}
+    votes: dict[str, str] = {}
+    for name, told in read_events(reply):
+        if name == "text":
+            texts[told["side"]] = texts.get(told["side"], "")[: told["start"]] + told["delta"]
+        elif name == "vote":
+            votes[told["side"]] = told["text"]
+    assert texts == votes and sorted(votes) == ["A", "B"]
+
+
+def test_a_judge_that_writes_nothing_is_streamed_without_texts() -> None:
+    with serving("tiny-scalar") as served:
+        names, texts, judgment = stream_pair(served)
+    assert "text" not in names and names[-1] == "judgment" and not texts and judgment["winner"] in ("A", "B")
 
 
 def test_a_judgment_that_is_kept_is_told_in_one_piece(tmp_path: Path) -> None:

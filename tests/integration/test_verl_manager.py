@@ -267,6 +267,7 @@ def test_siblings_that_never_come_leave_the_others_their_rewards() -> None:
 
 
 @pytest.mark.skipif(DataProto is None, reason="verl is not installed")
+@pytest.mark.filterwarnings("ignore:Ray state API:DeprecationWarning")  # verl imports it by its old name
 def test_verl_loads_the_manager_and_places_its_rewards(served: Served) -> None:
     from omegaconf import OmegaConf
     from verl.trainer.ppo.reward import load_reward_manager, resolve_reward_manager_cls

@@ -126,7 +126,7 @@ class Reader:
             self.trace.leave(self)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ear:
     """Hears one request for a trace (`rmr1.engines.base.Listener`); of a text that goes on, the beginning too."""
 

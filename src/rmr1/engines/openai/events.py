@@ -5,12 +5,11 @@ What is made of a reply in the end is therefore one thing (`rmr1.engines.openai.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from rmr1.engines.base import Request, SamplingParams
 from rmr1.engines.openai.server import Adapted, ChatServer
@@ -73,25 +72,24 @@ class EventReply:
         choices = (
             [] if "error" in self._whole else [self._choices[number] for number in sorted(self._choices)]
         )
-        return orjson.dumps({**self._whole, "choices": choices})
+        return json.dumps({**self._whole, "choices": choices}).encode()  # its numbers may be of any size
 
     def _take(self, event: dict[str, Any]) -> None:
         self._whole |= {
             name: value for name, value in event.items() if value is not None and name != "choices"
         }
-        for place, part in enumerate(event.get("choices") or ()):
+        listed = event.get("choices")
+        for place, part in enumerate(listed if isinstance(listed, list) else ()):
             if not isinstance(part, dict):
                 continue
-            number = part.get("index")
-            choice = self._choices.setdefault(
-                number if isinstance(number, int) else place, {"index": number, "message": {}}
-            )
+            told = part.get("index")
+            number = told if isinstance(told, int) else place
+            choice = self._choices.setdefault(number, {"index": number, "message": {}, "logprobs": {}})
             for name, value in part.items():
-                if name in ("delta", "message") and isinstance(value, dict):
-                    _extend(choice["message"], value)
-                elif name == "logprobs" and isinstance(value, dict):
-                    _extend(choice.setdefault(name, {}), value)
-                elif value is not None and name not in ("delta", "message", "index"):
+                if name in ("delta", "message", "logprobs"):
+                    if isinstance(value, dict):
+                        _extend(choice["logprobs" if name == "logprobs" else "message"], value)
+                elif value is not None and name != "index":
                     choice[name] = value
 
 

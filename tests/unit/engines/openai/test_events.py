@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -10,8 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmr1.engines.openai.events import EventReply, is_stream
+from rmr1.engines.base import SamplingParams
+from rmr1.engines.openai.events import EventReply, Live, is_stream
+from rmr1.engines.openai.limits import Pacer
+from rmr1.engines.openai.server import ChatServer, Patience
 from rmr1.engines.openai.wire import ReplyError, read_reply
+from tests.integration.faulty_server import make_request
+from tests.listening import Listening
 
 
 def write(*events: Any, end: bytes = b"\n\n") -> bytes:
@@ -88,6 +94,51 @@ def test_an_error_amid_the_events_is_that_of_the_reply(received: bytes, message:
     with pytest.raises(ReplyError) as caught:
         read_reply(reply.assemble())
     assert message in caught.value.message
+
+
+PARTS = (
+    "index",
+    "delta",
+    "message",
+    "logprobs",
+    "content",
+    "reasoning_content",
+    "refusal",
+    "tokens",
+    "finish_reason",
+)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(PARTS), inner, max_size=4),
+    max_leaves=12,
+)
+HOSTILE = st.dictionaries(st.sampled_from(("choices", "usage", "error", "model")), JSON, max_size=4)
+CHOICES = st.lists(st.dictionaries(st.sampled_from(PARTS), JSON, max_size=4), max_size=2)
+
+
+@given(st.lists(JSON | HOSTILE | st.builds(lambda choices: {"choices": choices}, CHOICES), max_size=4))
+def test_whatever_the_events_hold_they_are_a_reply_or_none(events: list[Any]) -> None:
+    listening = Listening()
+    server = ChatServer(
+        "m",
+        "http://127.0.0.1:1/v1",
+        concurrency=1,
+        patience=Patience(
+            timeout_seconds=1, max_retries=0, backoff_seconds=0, max_backoff_seconds=0, connect_seconds=0
+        ),
+        pacer=Pacer(None, None),
+        use_max_completion_tokens=None,
+        extra_body={},
+        extra_headers={},
+        api_key_env="NO_SUCH_KEY",
+    )
+    live = Live(make_request("x", listener=listening), 0, SamplingParams(), server)
+    for event in events:
+        live.take(write(event))
+        live._told_at = -1.0
+    with suppress(ReplyError):
+        assert read_reply(live.reply.assemble()).choices
 
 
 def test_what_ends_before_its_texts_do_is_not_whole() -> None:
