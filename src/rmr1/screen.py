@@ -162,6 +162,17 @@ def format_percent(share: float | None, digits: int = 2) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f}"
 
 
+def format_sure(confidence: float) -> str:
+    """A confidence in percent; what is all but certain is not called certain.
+
+    >>> [format_sure(one) for one in (0.5, 0.998, 0.99999, 1.0)]
+    ['50.0%', '99.8%', '>99.9%', '100%']
+    """
+    if confidence == 1:
+        return "100%"
+    return ">99.9%" if confidence >= 0.9995 else f"{confidence:.1%}"
+
+
 def format_count(count: float) -> str:
     """A number of tokens: `9999`, `31k`, `1.2M`."""
     if count < 10_000:

@@ -16,7 +16,7 @@ from rmr1.records import Judgment, RubricItem, Vote
 from rmr1.report.numbered import Numbers
 from rmr1.report.pieces import Turn, mark_reasons, mark_turns, plain
 from rmr1.report.terminal import PROBLEM_TEXTS
-from rmr1.screen import inert, one_line
+from rmr1.screen import format_sure, inert, one_line
 
 Shape = Callable[[Turn, str, str, Numbers], Turn]
 """Gets a turn, the letter of the place that its quotations lead to ("a" an answer, "e" the evaluation), that of its own
@@ -147,7 +147,7 @@ def _say_verdict(judgment: Judgment) -> str:
     else:
         said = f"The judge prefers {one_line(judgment.winner)}"
         confidence = winner_confidence(judgment)
-        said += "." if confidence is None else f", confidence {confidence:.0%}."
+        said += "." if confidence is None else f", confidence {format_sure(confidence)}."
     if judgment.scores is not None:
         said += f" Scores: A {judgment.scores[0]:.4g}, B {judgment.scores[1]:.4g}."
     label = judgment.pair.label

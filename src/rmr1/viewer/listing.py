@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rmr1.report.terminal import PROBLEM_TEXTS
-from rmr1.screen import one_line
+from rmr1.screen import format_sure, one_line
 from rmr1.viewer.address import FLAGS, PAGE_SIZE, VERDICTS, Address, iterate_hidden
 from rmr1.viewer.index import Row
 from rmr1.viewer.marks import Mark
@@ -85,14 +85,3 @@ def _tell_mark(mark: Mark) -> str:
     if mark.is_judge_wrong is not None:
         said += f"{', ' if said else ''}judge {'wrong' if mark.is_judge_wrong else 'right'}"
     return said or "a note"
-
-
-def format_sure(confidence: float) -> str:
-    """A confidence in percent; what is all but certain is not called certain.
-
-    >>> [format_sure(one) for one in (0.5, 0.998, 0.99999, 1.0)]
-    ['50.0%', '99.8%', '>99.9%', '100%']
-    """
-    if confidence == 1:
-        return "100%"
-    return ">99.9%" if confidence >= 0.9995 else f"{confidence:.1%}"
