@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.setup-stamp
 
-.PHONY: setup demo test test-browser test-engines test-ray test-all check lock soak wheel release clean
+.PHONY: setup demo test test-browser test-engines test-ray test-all check bench-viewer lock soak wheel release clean
 
 setup: $(STAMP)  ## make .venv with everything the package, its tests and its checks need
 
@@ -54,6 +54,9 @@ check: $(STAMP)  ## ruff and mypy over the whole package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-viewer: $(STAMP)  ## how long 20,000 judgments take to be indexed, and their pages to be made
+	$(BIN)/python benchmarks/viewer.py -n 20000
 
 lock: $(VENV)/.browser-stamp .venv-engines/.setup-stamp .venv-ray/.setup-stamp  ## write down the versions that the environments have now, once they are tried
 	$(BIN)/python scripts/lock.py constraints.txt "rmr1[dev]" playwright axe-playwright-python

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from rmr1.store.labels import HumanLabel, append_label, now
+from rmr1.store.runs import read_judgments
 from tests.integration.runs import rmr1
 
 PAIRS = 40
@@ -48,6 +51,21 @@ def test_calibrate_and_judge_again(folder: Path) -> None:
     done = rmr1(*judge, "--order", "both", check=False)
     assert done.returncode == 2
     assert "fitted for another judge: settings.order was 'seeded', now 'both'" in done.stderr
+
+
+def test_labels_of_people_count_when_they_are_asked_for(folder: Path, tmp_path: Path) -> None:
+    """People who contradict the data everywhere turn what is right round."""
+    run = tmp_path / "run"
+    shutil.copytree(folder / "run", run)
+    for key, judgment in read_judgments(run):
+        other = "B" if judgment.pair.label == "A" else "A"
+        append_label(run, HumanLabel(key=key, who="ada", when=now(), label=other))  # type: ignore[arg-type]
+    told = [
+        json.loads(rmr1("calibrate", run, "-o", tmp_path / f"{number}.json", "--json", *more).stdout)
+        for number, more in enumerate(([], ["--labels"]))
+    ]
+    assert [one["pairs"] for one in told] == [PAIRS, PAIRS]
+    assert told[0]["before"]["auc"] == pytest.approx(1 - told[1]["before"]["auc"])
 
 
 def test_a_cascade_from_a_shell(folder: Path) -> None:

@@ -10,6 +10,8 @@ A cascade's thresholds are fitted in the same way, on a run that asked every sta
   rmr1 calibrate runs/c --risk 0.1 -o cascade.json
   rmr1 judge new.jsonl -m MODEL --cascade direct,rubric,votes:8 --calibration cascade.json -o runs/d
 
+With --labels what people said of the run's judgments (rmr1 view, rmr1 mark) counts for more than the data's labels.
+
 The file belongs to this judge: another model, prompt or setting is refused. What is told of the calibrated probabilities
 is measured on pairs that the map was not fitted on (five folds).
 """
@@ -29,9 +31,10 @@ from rmr1.judge.cascade import fit_thresholds
 from rmr1.records import Judgment
 from rmr1.report.leaderboard_plot import check_plot
 from rmr1.report.reliability_plot import draw_reliability
+from rmr1.report.selection import Selection
 from rmr1.report.tables import make_table, print_table
 from rmr1.screen import print, print_json
-from rmr1.store.runs import read_description, read_judgments
+from rmr1.store.runs import read_description
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -48,6 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "of a cascade: the chance that a stage breaks this promise (default 0.1)",
         default=0.1,
     )
+    add(parser, "--labels", "people's labels (labels.jsonl of the run) win over the data's")
     add(parser, "--plot FILE", "draw a reliability diagram (.png, .svg, .pdf)")
     add(parser, "--json", "JSON on standard output")
 
@@ -56,7 +60,8 @@ def run(arguments: Namespace) -> int:
     if arguments.plot is not None:
         check_plot(Path(arguments.plot))
     description = read_description(arguments.folder)
-    judgments = (judgment for _, judgment in read_judgments(arguments.folder))
+    selection = Selection(Path(arguments.folder), with_labels=arguments.labels)
+    judgments = (judgment for _, judgment in selection)
     if "cascade" in description["settings"]:
         return _fit_cascade(arguments, judgments, description)
     fitted = fit_calibration(judgments, description, method=arguments.method, seed=arguments.seed)
