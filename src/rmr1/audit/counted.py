@@ -115,7 +115,7 @@ HINGE = _make(
     "hinge",
     "Do its verdicts hang on one criterion?",
     ("weighable", "turned"),
-    limit=0.5,
+    limit=0.75,
     count=_of("turned", "weighable"),
     units="verdicts by weighted sums",
     fault="hang on one criterion",

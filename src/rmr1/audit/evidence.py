@@ -25,7 +25,7 @@ _ELEMENT = re.compile(r"<(quote|summary)_(\w{1,16})>.*?</\1_\2>", re.I | re.S)
 _NAME = r"(?:assistant|chatbot|response|answer|output)?\s{0,2}\(?"
 _AMOUNT = r"\)?(?:'s)?(?:\s(?:total|score|rating|points?)){0,2}[\s*_]{0,4}[:=]?[\s*_]{0,4}(\d{1,4}(?:\.\d{1,4})?)(?:\s?/\s?\d{1,4}|%)?(?:\spoints?)?[*_]{0,3}"
 _TOTALS = re.compile(
-    rf"[\s>*_#-]{{0,8}}(?:(?:final|total|overall|weighted|sum|scores?|totals?)[\s*_]{{1,3}}){{0,3}}[:=]?[\s*_]{{0,4}}"
+    rf"[\s>*_#-]{{0,8}}(?:(?:final|overall|weighted|sums?|scores?|totals?)[\s*_:=]{{1,6}}){{0,3}}"
     rf"{_NAME}A{_AMOUNT}\s{{0,3}}(?:[,;|/]|and|vs\.?|[-–—])\s{{0,3}}(?:and\s)?[*_]{{0,3}}{_NAME}B{_AMOUNT}[\s.*_]{{0,4}}",
     re.I,
 )

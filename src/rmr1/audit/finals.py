@@ -49,7 +49,8 @@ def read_finals(text: str, *, with_options: bool = False, is_loose: bool = True)
 
     Args:
         with_options: whether the question lists options, so that a bare number is none of them.
-        is_loose: whether the last number counts though nothing marks it as the answer.
+        is_loose: whether an option in brackets, bold words inside of a line and the last number count too, which nothing
+            marks as the answer.
 
     >>> dict(read_finals("So it is **14**."))
     {'number': '14', 'words': '14'}
@@ -65,9 +66,9 @@ def read_finals(text: str, *, with_options: bool = False, is_loose: bool = True)
     if (run := _last(_RUN, text)) is not None:
         return {"letter": run}
     if with_options:
-        letter = _read_option(text)
+        letter = _read_option(text) if is_loose else None
         return {} if letter is None else {"letter": letter}
-    if (bold := _read_bold(text)) is not None:
+    if (bold := _read_bold(text, is_loose=is_loose)) is not None:
         _take(found, bold)
     if is_loose and "number" not in found and (number := _last(_NUMBER, text)) is not None:
         found["number"] = _level_number(number)
@@ -96,11 +97,13 @@ def _read_option(text: str) -> str | None:
     return None
 
 
-def _read_bold(text: str) -> str | None:
-    """What the last line with bold words has in bold, if it is the last line but one at most."""
-    lines = [line for line in text.splitlines() if line.strip()][-2:]
+def _read_bold(text: str, *, is_loose: bool) -> str | None:
+    """What the last line with bold words has in bold, if it is the last line but one at most; if it is to be strict, a line
+    that is bold as a whole."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()][-2:]
     for line in reversed(lines):
-        if words := _BOLD.findall(line):
+        words = _BOLD.findall(line)
+        if words and (is_loose or line.strip("*") == words[-1].strip("*")):
             return str(words[-1])
     return None
 
