@@ -1,7 +1,7 @@
 """Labels that calibrated judges contradict, the least likely first: where to look for wrong labels in a training set.
 
-The probability of a label is that of a logistic regression on the judges' log-odds, fitted on other prompts: so a wrong label
-does not teach the judge that it is right. A and B are alike to it. A judge that names a winner and no probability counts as one
+The probability of a label is that of a logistic regression on the judges' log-odds, and on how often each judge is right in the
+item's subset, both fitted on other prompts: so a wrong label does not teach the judge that it is right. A and B are alike to it. A judge that names a winner and no probability counts as one
 number; among its labels there is then no sequence but that of the judgments.
 """
 
@@ -19,8 +19,10 @@ from rmr1.errors import DataError
 from rmr1.judge.calibrate import LEAST_PAIRS
 from rmr1.stats import Floats, fit_logistic
 
-WRONG_LABEL_COLUMNS = ("label", "winner", "probability", "prompt")
+WRONG_LABEL_COLUMNS = ("label", "winner", "probability", "prompt", "subset")
 _FOLDS = 10
+_PRIOR = 10.0
+"""Items of all subsets that count in each."""
 _EDGE = 1e-12
 """Probabilities are no nearer to 0 or 1."""
 
@@ -89,7 +91,8 @@ def doubt_labels(runs: Sequence[Run], *, seed: int = 0) -> Doubts:
         )
     chosen = np.flatnonzero(is_used_I)
     inputs_IR = odds_IR[chosen] * sign_I[chosen, None]
-    probability_I = _cross_fit(inputs_IR, first.evidence.column("prompt")[chosen], seed)
+    strata_I = first.evidence.column("subset")[chosen]
+    probability_I = _cross_fit(inputs_IR, strata_I, first.evidence.column("prompt")[chosen], seed)
     ranked = np.argsort(probability_I, kind="stable")
     doubts = tuple(
         Doubt(
@@ -118,15 +121,34 @@ def _read_odds(run: Run, places_I: Array) -> Floats:
     return found
 
 
-def _cross_fit(inputs_IR: Floats, prompts_I: Array, seed: int) -> Floats:
+def _cross_fit(inputs_IR: Floats, strata_I: Array, prompts_I: Array, seed: int) -> Floats:
     """P(the label is right), each by a regression on other prompts."""
     _, index_I = np.unique(prompts_I, return_inverse=True)
+    _, strata_I = np.unique(strata_I, return_inverse=True)
     fold_P = np.random.default_rng(seed).permutation(int(index_I.max()) + 1) % _FOLDS
     fold_I = fold_P[index_I]
     probability_I = np.full(len(inputs_IR), 0.5)
     for fold in range(_FOLDS):
         is_out_I = fold_I == fold
-        if is_out_I.any() and not is_out_I.all():
-            weights = fit_logistic(inputs_IR[~is_out_I])
-            probability_I[is_out_I] = 1 / (1 + np.exp(-(inputs_IR[is_out_I] @ weights)))
+        if not is_out_I.any() or is_out_I.all():
+            continue
+        within_IR = np.stack(
+            [_weigh_strata(one, strata_I, ~is_out_I) * np.sign(one) for one in inputs_IR.T], axis=1
+        )
+        both = np.concatenate([inputs_IR, within_IR], axis=1)
+        weights = fit_logistic(both[~is_out_I])
+        probability_I[is_out_I] = 1 / (1 + np.exp(-(both[is_out_I] @ weights)))
     return probability_I
+
+
+def _weigh_strata(inputs_I: Floats, strata_I: Array, is_fitted_I: Array) -> Floats:
+    """Log-odds that a judge is right in the item's subset, by the items that are fitted, and by `_PRIOR` items of all
+    subsets together; an item that is fitted counts for nothing in its own."""
+    is_right_I, is_told_I = inputs_I > 0, is_fitted_I & (inputs_I != 0)
+    whole = (is_right_I[is_told_I].sum() + 0.5) / (is_told_I.sum() + 1)
+    counts, rights = (np.bincount(strata_I, one.astype(float)) for one in (is_told_I, is_told_I & is_right_I))
+    others_I = counts[strata_I] - is_told_I
+    right_I = rights[strata_I] - (is_told_I & is_right_I)
+    share_I = (right_I + _PRIOR * whole) / (others_I + _PRIOR)
+    odds: Floats = np.log(share_I / (1 - share_I))
+    return odds
