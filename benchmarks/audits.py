@@ -4,8 +4,10 @@
                                           judges made with faults of drawn kinds and sizes, and judges without
     python benchmarks/audits.py labels RUN [RUN ...] [--seed 0] [--draws 5]
                                           wrong labels planted in judged pairs, 2, 5 and 10% of them: precision at their number
-    python benchmarks/audits.py recorded FILE ... [--cases NAME]
-                                          the audits of recorded judges, and the texts behind one of them to be read
+    python benchmarks/audits.py recorded FILE ... [--llmbar DATA]
+                                          the audits of recorded judges, also of LLMBar's
+    python benchmarks/audits.py cases solution|weights|refusal FILE ... [--sample 30] [--seed 0]
+                                          texts that an audit counts, to be read by hand
 
 A constructed judge writes whole texts (rubric scores, quotations, a solution, a verdict with its log-probability), which are
 read as any judge's are. What was drawn is not shown to the audits; it is compared with their intervals afterwards.
@@ -14,20 +16,23 @@ read as any judge's are. What was drawn is not shown to the audits; it is compar
 from __future__ import annotations
 
 import argparse
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
 from pathlib import Path
 
 import numpy as np
+from llmbar import read_llmbar_outputs, read_llmbar_pairs
 
 from rmr1.audit.agreement import Run
 from rmr1.audit.audits import AuditGathering
-from rmr1.audit.evidence import read_solution
+from rmr1.audit.evidence import read_solution, read_totals
 from rmr1.audit.facts import tell_facts
 from rmr1.audit.finals import has_options, read_finals
 from rmr1.audit.finding import Finding
 from rmr1.audit.quotes import answer_text
+from rmr1.audit.refusing import is_refusal
 from rmr1.audit.wrong_labels import WRONG_LABEL_COLUMNS, doubt_labels
 from rmr1.bench.recorded import read_recorded
 from rmr1.bench.run import number_judgments
@@ -37,7 +42,7 @@ from rmr1.records import Generation, Judgment, Order, PreferencePair, RubricItem
 from rmr1.report.audited import audit_run
 from rmr1.report.sentences import AUDIT_HEADER, format_finding
 from rmr1.report.tables import make_table, print_table
-from rmr1.screen import one_line, print
+from rmr1.screen import one_line, print, print_text
 from rmr1.store.runs import RUN_FILE, read_judgments
 
 FAULTS: Mapping[str, tuple[float, float]] = {
@@ -351,41 +356,71 @@ def _plant(judgments: Mapping[str, Judgment], wanted: Sequence[str], turned: set
     return Run(name="", evidence=gathering.evidence())
 
 
-def try_recorded(sources: Sequence[Path], cases: str | None) -> None:
-    """The audits of recorded judges, or the texts that one audit counts."""
+def try_recorded(sources: Sequence[Path], llmbar: Path | None) -> None:
+    """The audits of recorded judges, or of LLMBar's, one for each method."""
     for source in sources:
-        if cases is not None:
-            print_cases(source, cases)
-            continue
-        found = audit_run(source)
-        print(f"\n{found.name}: {len(found.ids):,} judgments")
-        rows = [tuple(map(one_line, format_finding(one))) for one in found.findings if one.size is not None]
-        print_table(make_table(AUDIT_HEADER, rows, has_notes=True))
+        named = (
+            {source.name: audit_run(source).findings}
+            if llmbar is None
+            else dict(_audit_llmbar(source, llmbar))
+        )
+        for name, findings in named.items():
+            print(f"\n{name}: {findings[0].items:,} judgments")
+            rows = [tuple(map(one_line, format_finding(one))) for one in findings if one.size is not None]
+            print_table(make_table(AUDIT_HEADER, rows, has_notes=True))
 
 
-def print_cases(source: Path, name: str) -> None:
-    """What `solution` or `refusal` read, to be checked by hand."""
+def _audit_llmbar(source: Path, data: Path) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+    methods: dict[str, list[Judgment]] = {}
+    for method, is_last, item in read_llmbar_outputs(source, read_llmbar_pairs(data)):
+        if is_last:
+            methods.setdefault(method, []).append(item.judgment)
+    for method, judgments in methods.items():
+        yield f"{source.name}, {method}", audit(iter(judgments))
+
+
+def print_cases(sources: Sequence[Path], name: str, sample: int, seed: int) -> None:
+    """Texts that an audit counts, to be checked by hand: as many that it holds against the judge as there are, up to half,
+    and others."""
+    cases = [one for source in sources for one in list_cases(source, name)]
+    cases = sorted(cases, key=lambda one: random.Random(f"{seed} {one[1]}").random())
+    against = [text for is_against, text in cases if is_against][: sample // 2]
+    rest = [text for is_against, text in cases if not is_against][: sample - len(against)]
+    print(
+        f"{len(cases):,} cases, {sum(one for one, _ in cases):,} held against the judge; {len(against) + len(rest)} shown"
+    )
+    for text in (*against, *rest):
+        print_text(text + "\n")
+
+
+def list_cases(source: Path, name: str) -> Iterator[tuple[bool, str]]:
+    """Whether it is held against the judge (of refusals: whether it is taken for one), and what there is to be read."""
     for key, judgment in read_source(source):
-        a, b = (answer_text(one) for one in (judgment.pair.response_a, judgment.pair.response_b))
+        answers = [answer_text(one) for one in judgment.pair.responses]
         if name == "refusal":
-            facts = tell_facts(key, judgment)
-            if facts.refuses_a or facts.refuses_b:
-                print(f"\n[{key[:12]}] A refuses {facts.refuses_a}, B refuses {facts.refuses_b}")
-                print(f"  A {one_line(a[:220])}\n  B {one_line(b[:220])}")
+            for side, answer in zip("AB", answers, strict=False):
+                yield (
+                    is_refusal(answer),
+                    f"\n[{key[:12]} {side}] {is_refusal(answer)}\n  {one_line(answer[:400])}",
+                )
             continue
         with_options = has_options(answer_text(judgment.pair.prompt))
         for vote in judgment.votes:
             facts = tell_facts(key, replace(judgment, votes=(vote,)))
-            if facts.solutions:
+            if name == "weights" and facts.sums:
+                evaluation = one_line((vote.verdict.trace.evaluation or "")[-200:])
+                head = f"\n[{key[:12]} {vote.order}] totals of the pair {read_totals(vote)}, verdict {vote.winner}"
+                yield facts.sums_denied > 0, f"{head}\n  {evaluation}"
+            elif name == "solution" and facts.solutions:
                 own, is_block = read_solution(vote)
-                finals = [dict(read_finals(one, with_options=with_options)) for one in (a, b)]
+                a, b = (dict(read_finals(one, with_options=with_options)) for one in answers)
                 said = dict(read_finals(own, with_options=with_options, is_loose=is_block))
-                word = "AGAINST" if facts.solutions_denied else "with"
-                print(
-                    f"\n[{key[:12]} {vote.order}] {word}: own {said}, A {finals[0]}, B {finals[1]}, verdict {vote.winner}"
-                )
-                for title, text in (("own", own), ("A", a), ("B", b)):
-                    print(f"  {title:<4}... {one_line(text[-160:])}")
+                parts = [
+                    f"  {title:<4}... {one_line(text[-300:])}"
+                    for title, text in zip(("own", "A", "B"), (own, *answers), strict=True)
+                ]
+                head = f"\n[{key[:12]} {vote.order}] own {said}, A {a}, B {b}, verdict {vote.winner}"
+                yield facts.solutions_denied > 0, "\n".join([head, *parts])
 
 
 def main() -> None:
@@ -403,14 +438,21 @@ def main() -> None:
     labels.add_argument("--seed", type=int, default=0)
     recorded = verbs.add_parser("recorded")
     recorded.add_argument("files", nargs="+", type=Path)
-    recorded.add_argument("--cases", choices=("solution", "refusal"))
+    recorded.add_argument("--llmbar", type=Path, help="LLMBar's data, of which the files are results")
+    cases = verbs.add_parser("cases")
+    cases.add_argument("name", choices=("solution", "weights", "refusal"))
+    cases.add_argument("files", nargs="+", type=Path)
+    cases.add_argument("--sample", type=int, default=30)
+    cases.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.verb == "judges":
         try_judges(arguments.runs, arguments.pairs, arguments.seed)
     elif arguments.verb == "labels":
         try_labels(arguments.runs, arguments.draws, arguments.seed)
+    elif arguments.verb == "recorded":
+        try_recorded(arguments.files, arguments.llmbar)
     else:
-        try_recorded(arguments.files, arguments.cases)
+        print_cases(arguments.files, arguments.name, arguments.sample, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 
 from rmr1.audit.columns import Array, Columns
 from rmr1.audit.finding import FEWEST, Audit, Evidence, Finding, percent
-from rmr1.audit.measures import Measured, weigh_limit
+from rmr1.audit.measures import Measured, number_groups, weigh_limit
 from rmr1.stats import Floats, student_quantile
 
 VALUES = ("A", "B", "tie")
@@ -66,7 +66,7 @@ def count_crossed(first_I: Array, second_I: Array) -> Floats:
 def measure_agreement(tables_IVV: Floats, prompts_I: Array, find: Callable[[Floats], float]) -> Measured:
     """A coefficient of the sum of the items' tables, its interval by leaving out each prompt in turn, and whether it is
     below `LEAST`."""
-    _, index_I = np.unique(prompts_I, return_inverse=True)
+    index_I = number_groups(prompts_I)
     prompts = int(index_I.max()) + 1
     width = tables_IVV.shape[1]
     flat = tables_IVV.reshape(len(tables_IVV), -1)

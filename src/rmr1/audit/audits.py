@@ -16,6 +16,7 @@ from rmr1.audit.columns import Array, Columns, Gathering
 from rmr1.audit.counted import GROUNDING, HINGE, LEVEL, SOLUTION, TWINS, VOTES, WEIGHTS
 from rmr1.audit.facts import Facts
 from rmr1.audit.finding import Evidence, Finding, raise_alarms
+from rmr1.audit.measures import number_groups
 from rmr1.audit.position import POSITION
 from rmr1.audit.style import LENGTH, MARKDOWN, REFUSAL
 
@@ -46,7 +47,9 @@ def sort_evidence(columns: Columns, keys: Sequence[Any] | Array) -> Evidence:
     """The judgments by their keys: the sequence in which they finished counts for nothing, to the last digit."""
     named = np.asarray(keys, dtype=None if len(keys) else "U1")
     order = np.argsort(named, kind="stable")
-    return Evidence(columns=columns.take(order), keys=named[order])
+    taken = columns.take(order)
+    numbers = {**taken.numbers, "prompt": number_groups(taken.numbers["prompt"])}
+    return Evidence(columns=Columns(numbers=numbers, names=taken.names), keys=named[order])
 
 
 class AuditGathering:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rmr1.audit.columns import Array, Columns
@@ -96,6 +96,8 @@ class Evidence:
 
     columns: Columns
     keys: Sequence[Any] | Array
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What several audits need and one of them has computed."""
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rmr1.audit.columns import Array
 from rmr1.audit.figures import ALIKE
 from rmr1.audit.finding import FEWEST, Evidence
-from rmr1.audit.measures import Fit, fit_slopes
+from rmr1.audit.measures import Fit, fit_slopes, number_groups
 
 Signs = NDArray[np.int8]
 LEANINGS = ("length", "markdown", "refusal", "first")
@@ -75,6 +75,11 @@ def list_rows(evidence: Evidence) -> Rows:
     )
 
 
+def count_items(places_R: Array) -> int:
+    """How many different judgments there are among these places."""
+    return int(np.count_nonzero(np.bincount(places_R)))
+
+
 def _compare(a_I: Array, b_I: Array, margin: float) -> Signs:
     a_I, b_I = a_I.astype(np.float64), b_I.astype(np.float64)
     differs_I = np.abs(a_I - b_I) > margin * np.maximum(a_I, b_I)
@@ -109,6 +114,15 @@ class Fitted:
         return places
 
 
+def read_leanings(evidence: Evidence) -> tuple[Rows, Fitted]:
+    """`list_rows` and `fit_leanings`, once for all audits."""
+    if "leanings" not in evidence.memo:
+        rows = list_rows(evidence)
+        evidence.memo["leanings"] = rows, fit_leanings(rows)
+    found: tuple[Rows, Fitted] = evidence.memo["leanings"]
+    return found
+
+
 def fit_leanings(rows: Rows) -> Fitted:
     """Fit all leanings of which at least `FEWEST` judgments are on either side; one that is another's copy is left out."""
     is_used_R = (rows.label != 0) & (rows.winner != 0)
@@ -116,13 +130,13 @@ def fit_leanings(rows: Rows) -> Fitted:
     winner_R, label_R, item_R = rows.winner[is_used_R], rows.label[is_used_R], rows.item[is_used_R]
     counts = {
         name: (
-            len(np.unique(item_R[one * label_R > 0])),
-            len(np.unique(item_R[one * label_R < 0])),
+            count_items(item_R[one * label_R > 0]),
+            count_items(item_R[one * label_R < 0]),
         )
         for name, one in more.items()
     }
     right_R = (winner_R == label_R).astype(np.float64)
-    strata_R, prompts_R = rows.subset[is_used_R], rows.prompt[is_used_R]
+    strata_R, prompts_R = number_groups(rows.subset[is_used_R]), number_groups(rows.prompt[is_used_R])
     names: tuple[str, ...] = ()
     fit = None
     for name in LEANINGS:
@@ -135,7 +149,7 @@ def fit_leanings(rows: Rows) -> Fitted:
     return Fitted(
         names=names,
         fit=fit,
-        used=len(np.unique(item_R)),
+        used=count_items(item_R),
         counts=counts,
         winner=winner_R,
         label=label_R,

@@ -67,7 +67,7 @@ def measure_lean(signs_I: Array, prompts_I: Array, limit: float) -> Measured:
     """The mean of numbers from -1 to 1 that is 0 for a judge without the fault. To the interval and the test two prompts are
     added, of +1 and -1, so that they have a width also if all numbers are 0 (as in `difference_interval`)."""
     added_I = np.concatenate([signs_I, [1.0, -1.0]])
-    _, index_I = np.unique(prompts_I, return_inverse=True)
+    index_I = number_groups(prompts_I)
     prompts = index_I.max() + 1
     measured = measure_mean(added_I, np.concatenate([index_I, [prompts, prompts + 1]]), limit)
     return Measured(size=float(signs_I.mean()), interval=measured.interval, p=measured.p)
@@ -84,10 +84,20 @@ def weigh_limit(size: float, error: float, freedom: float, limit: float, side: S
     return min(1.0, p + student_tail((amount + limit) / error, freedom) if side == "both" else p)
 
 
+def number_groups(values_I: Array) -> Array:
+    """Whole numbers -> places from 0, equal ones alike: `np.unique` without sorting, if they are no larger than a few times
+    their count."""
+    if len(values_I) and values_I.min() >= -1 and values_I.max() < 4 * len(values_I) + 1000:
+        is_there = np.bincount(values_I + 1) > 0
+        places: Array = (np.cumsum(is_there) - 1)[values_I + 1]
+        return places
+    index_I: Array = np.unique(values_I, return_inverse=True)[1]
+    return index_I
+
+
 def sum_by(prompts_I: Array, values_I: Array) -> Floats:
     """The sums of the values over the judgments of each prompt."""
-    _, index_I = np.unique(prompts_I, return_inverse=True)
-    return np.bincount(index_I, values_I.astype(np.float64)).astype(np.float64)
+    return np.bincount(number_groups(prompts_I), values_I.astype(np.float64)).astype(np.float64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +128,7 @@ def fit_slopes(right_R: Floats, inputs_RK: Floats, strata_R: Numbers, prompts_R:
     Errors are by prompt (CR1; Liang and Zeger 1986), with as many degrees of freedom as prompts carry the slope, less one
     (the square of the sum of their shares of its information over the sum of squares).
     """
+    strata_R, index_R = number_groups(strata_R), number_groups(prompts_R)
     inputs_RK = inputs_RK - _means(inputs_RK, strata_R)
     right_R = right_R - _means(right_R[:, None], strata_R)[:, 0]
     information = inputs_RK.T @ inputs_RK
@@ -127,10 +138,9 @@ def fit_slopes(right_R: Floats, inputs_RK: Floats, strata_R: Numbers, prompts_R:
     inverse = np.linalg.inv(information)
     slopes_K = inverse @ (inputs_RK.T @ right_R)
     left_R = right_R - inputs_RK @ slopes_K
-    _, index_R = np.unique(prompts_R, return_inverse=True)
     prompts = int(index_R.max()) + 1
     scores_PK = np.stack([np.bincount(index_R, one) for one in (inputs_RK * left_R[:, None]).T], axis=1)
-    spent = width + len(np.unique(strata_R))
+    spent = width + int(strata_R.max()) + 1
     if prompts < 2 or rows <= spent:
         return None
     many = prompts / (prompts - 1) * (rows - 1) / (rows - spent)
@@ -142,6 +152,6 @@ def fit_slopes(right_R: Floats, inputs_RK: Floats, strata_R: Numbers, prompts_R:
 
 
 def _means(values_RK: Floats, strata_R: Numbers) -> Floats:
-    _, index_R, counts = np.unique(strata_R, return_inverse=True, return_counts=True)
-    means: Floats = np.stack([np.bincount(index_R, one) for one in values_RK.T], axis=1) / counts[:, None]
-    return means[index_R]
+    counts = np.bincount(strata_R)
+    means: Floats = np.stack([np.bincount(strata_R, one) for one in values_RK.T], axis=1) / counts[:, None]
+    return means[strata_R]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmr1.audit.finding import FEWEST, Audit, Evidence, Finding, percent
-from rmr1.audit.leaning import fit_leanings, list_rows
+from rmr1.audit.leaning import read_leanings
 from rmr1.audit.measures import measure_lean
 
 
@@ -39,8 +39,7 @@ def _examine(audit: Audit, evidence: Evidence) -> Finding:
 
 def _examine_single(audit: Audit, evidence: Evidence) -> Finding:
     """Of pairs asked in one order."""
-    rows = list_rows(evidence)
-    fitted = fit_leanings(rows)
+    rows, fitted = read_leanings(evidence)
     if (number := fitted.find("first")) is not None and fitted.fit is not None:
         measured = fitted.fit.measure(number, audit.limit)
         says = "if the label's answer stands first, the judge is right more often by " + percent(

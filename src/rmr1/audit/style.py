@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from rmr1.audit.finding import FEWEST, Audit, Evidence, Finding, percent
-from rmr1.audit.leaning import fit_leanings, list_rows
+from rmr1.audit.leaning import count_items, read_leanings
 from rmr1.audit.measures import measure_lean
 from rmr1.audit.position import POSITION
 
@@ -23,8 +23,7 @@ NO_LABELS = "labels: without them it cannot be told from a judge who is right"
 
 
 def _examine(audit: Audit, evidence: Evidence) -> Finding:
-    rows = list_rows(evidence)
-    fitted = fit_leanings(rows)
+    rows, fitted = read_leanings(evidence)
     more, less = _WORDS[audit.name]
     if (number := fitted.find(audit.name)) is not None and fitted.fit is not None:
         measured = fitted.fit.measure(number, audit.limit)
@@ -48,7 +47,7 @@ def _examine(audit: Audit, evidence: Evidence) -> Finding:
     lean_R = (rows.more[audit.name] * rows.winner)[is_told_R].astype(np.float64)
     measured = measure_lean(lean_R, rows.prompt[is_told_R], audit.limit)
     says = f"the answer that {more} wins {percent((1 + measured.size) / 2)} of verdicts"
-    used = len(np.unique(rows.item[is_told_R]))
+    used = count_items(rows.item[is_told_R])
     return audit.find(evidence, measured, used=used, says=says, behind=np.array([], int), lacks=NO_LABELS)
 
 
