@@ -26,11 +26,11 @@ import numpy as np
 from llmbar import read_llmbar_outputs, read_llmbar_pairs
 
 from rmr1.audit.agreement import Run
-from rmr1.audit.audits import AuditGathering
+from rmr1.audit.audits import AUDITS, AuditGathering
 from rmr1.audit.evidence import read_solution, read_totals
 from rmr1.audit.facts import tell_facts
 from rmr1.audit.finals import has_options, read_finals
-from rmr1.audit.finding import Finding
+from rmr1.audit.finding import Finding, raise_alarms
 from rmr1.audit.quotes import answer_text
 from rmr1.audit.refusing import is_refusal
 from rmr1.audit.wrong_labels import WRONG_LABEL_COLUMNS, doubt_labels
@@ -62,6 +62,8 @@ CRITERIA = tuple(
         ("Is it pleasant to read?", 0.2),
     )
 )
+MADE = ("level", "hinge")
+"""Audits of which these judges have some by their making, because scores are drawn."""
 FLIPS = 0.1
 """Pairs of which a judge without faults names another answer in one of the orders."""
 MOST_SURE = 0.995
@@ -260,11 +262,14 @@ def try_judges(runs: int, pairs: int, seed: int) -> None:
                 with_fault[finding.name].add(finding, truth[finding.name])
             elif finding.alarm and abs(truth.get(finding.name, 0.0)) <= finding.limit:
                 others += 1
-    false_runs = 0
+    false_runs = strict_runs = 0
     for number in range(runs):
         draw = np.random.default_rng([seed, runs + number])
-        findings = audit(write_judgments(draw, pairs, {}))
+        evidence = gather(write_judgments(draw, pairs, {})).evidence()
+        findings = raise_alarms(one.examine(one, evidence) for one in AUDITS)
         false_runs += any(one.alarm for one in findings)
+        strict = [replace(one, limit=0.0) for one in AUDITS if one.name not in MADE]
+        strict_runs += any(one.alarm for one in raise_alarms(one.examine(one, evidence) for one in strict))
         for finding in findings:
             without.setdefault(finding.name, Score()).add(finding, 0.0)
     print(f"{runs} judges with one or two faults, {pairs} pairs each in both orders, seed {seed}")
@@ -274,10 +279,11 @@ def try_judges(runs: int, pairs: int, seed: int) -> None:
     print(f"all faults: {inside} of {total} sizes inside the interval ({100 * inside / total:.1f}%)")
     print(f"alarms of audits whose fault the judge has not: {others}")
     print(f"\n{runs} judges without faults: {false_runs} with any alarm ({100 * false_runs / runs:.1f}%)")
-    print_scores({name: one for name, one in without.items() if name not in ("level", "hinge")})
+    print(f"the same with all limits at 0: {strict_runs} ({100 * strict_runs / runs:.1f}%)")
+    print_scores({name: one for name, one in without.items() if name not in MADE})
     print(
         "level and hinge, of which these judges have some by their making: "
-        + ", ".join(f"{without[name].alarms} alarms of {name}" for name in ("level", "hinge"))
+        + ", ".join(f"{without[name].alarms} alarms of {name}" for name in MADE)
     )
 
 
@@ -299,10 +305,14 @@ def print_scores(scores: Mapping[str, Score]) -> None:
 
 
 def audit(judgments: Iterator[Judgment]) -> tuple[Finding, ...]:
+    return gather(judgments).findings()
+
+
+def gather(judgments: Iterator[Judgment]) -> AuditGathering:
     gathering = AuditGathering()
     for key, judgment in number_judgments(judgments):
         gathering.add(tell_facts(key, judgment))
-    return gathering.findings()
+    return gathering
 
 
 def read_source(source: Path) -> list[tuple[str, Judgment]]:
