@@ -7,7 +7,7 @@
     python benchmarks/audits.py recorded FILE ... [--llmbar DATA]
                                           the audits of recorded judges, also of LLMBar's
     python benchmarks/audits.py cases solution|weights|refusal FILE ... [--sample 30] [--seed 0]
-                                          texts that an audit counts, to be read by hand
+                                          texts that an audit counts, to be read by hand; refusals are those of pairs
 
 A constructed judge writes whole texts (rubric scores, quotations, a solution, a verdict with its log-probability), which are
 read as any judge's are. What was drawn is not shown to the audits; it is compared with their intervals afterwards.
@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from llmbar import read_llmbar_outputs, read_llmbar_pairs
 
+from rmr1 import read_pairs
 from rmr1.audit.agreement import Run
 from rmr1.audit.audits import AUDITS, AuditGathering
 from rmr1.audit.evidence import read_solution, read_totals
@@ -405,15 +406,11 @@ def print_cases(sources: Sequence[Path], name: str, sample: int, seed: int) -> N
 
 def list_cases(source: Path, name: str) -> Iterator[tuple[bool, str]]:
     """Whether it is held against the judge (of refusals: whether it is taken for one), and what there is to be read."""
+    if name == "refusal":
+        yield from _list_refusals(source)
+        return
     for key, judgment in read_source(source):
         answers = [answer_text(one) for one in judgment.pair.responses]
-        if name == "refusal":
-            for side, answer in zip("AB", answers, strict=False):
-                yield (
-                    is_refusal(answer),
-                    f"\n[{key[:12]} {side}] {is_refusal(answer)}\n  {one_line(answer[:400])}",
-                )
-            continue
         with_options = has_options(answer_text(judgment.pair.prompt))
         for vote in judgment.votes:
             facts = tell_facts(key, replace(judgment, votes=(vote,)))
@@ -431,6 +428,14 @@ def list_cases(source: Path, name: str) -> Iterator[tuple[bool, str]]:
                 ]
                 head = f"\n[{key[:12]} {vote.order}] own {said}, A {a}, B {b}, verdict {vote.winner}"
                 yield facts.solutions_denied > 0, "\n".join([head, *parts])
+
+
+def _list_refusals(source: Path) -> Iterator[tuple[bool, str]]:
+    """The answers of a file of pairs."""
+    for pair in read_pairs(source):
+        for side, answer in zip("AB", map(answer_text, pair.responses), strict=False):
+            is_taken = is_refusal(answer)
+            yield is_taken, f"\n[{pair.id} {side}] {pair.subset}: {is_taken}\n  {one_line(answer[:400])}"
 
 
 def main() -> None:

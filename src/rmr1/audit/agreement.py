@@ -174,13 +174,13 @@ def _describe(audit: Audit, evidence: Evidence, values_IR: Array, prompts_I: Arr
     values_IR, prompts_I = values_IR[is_told_I], prompts_I[is_told_I]
     alpha = measure_agreement(count_coincidences(values_IR), prompts_I, find_alpha)
     differs_I = values_IR.max(axis=1) != np.where(values_IR < 0, len(VALUES), values_IR).min(axis=1)
-    told = f"of {used:,} items with verdicts {percent(1 - float(differs_I.mean()))} are the same, {names}"
+    told = f"the same in {percent(1 - float(differs_I.mean()))} of {used:,} items with verdicts"
     measured, word = alpha, f"alpha {alpha.size:.3f}"
     if values_IR.shape[1] == 2:
         measured = measure_agreement(count_crossed(values_IR[:, 0], values_IR[:, 1]), prompts_I, find_kappa)
         word = f"kappa {measured.size:.3f}, alpha {alpha.size:.3f}"
     behind = np.flatnonzero(is_told_I)[differs_I]
-    return audit.find(evidence, measured, used=used, says=f"{word}: {told}", behind=behind)
+    return audit.find(evidence, measured, used=used, says=f"{names}: {word}, {told}", behind=behind)
 
 
 def compare_people(evidence: Evidence, labels: Mapping[str, str], *, disputed: int = 0) -> Finding:

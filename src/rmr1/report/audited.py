@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +21,15 @@ from rmr1.report.selection import Selection
 from rmr1.store.labels import SettledLabels
 from rmr1.store.runs import RUN_FILE
 
+_FORM = re.compile(r"\.jsonl?(?:\.gz)?$")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedRun:
     """One judge."""
 
     name: str
-    """The folder's or file's name."""
+    """The name of the folder, or of the file without its form."""
     findings: tuple[Finding, ...]
     run: Run
     ids: Mapping[str, str]
@@ -52,7 +55,7 @@ def audit_run(source: str | Path, wanted: Filter | None = None) -> AuditedRun:
         ids[key] = judgment.pair.id
     evidence = gathering.evidence()
     agreement = compare_people(evidence, people.labels, disputed=len(people.disputed))
-    name = source.resolve().name
+    name = _FORM.sub("", source.resolve().name)
     return AuditedRun(
         name=name,
         findings=gathering.findings([agreement]),
