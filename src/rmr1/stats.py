@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from math import cos, erfc, exp, expm1, lgamma, log, pi, sin, sqrt
+from math import cos, erfc, exp, expm1, lgamma, log, log1p, pi, sin, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -53,9 +53,16 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
     Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts").
     If all or none are right, they are as many as the prompts.
     """
-    total = float(items_P.sum())
     if np.count_nonzero(items_P) < 2:
         return None
+    independent = count_independent(correct_P, items_P)
+    return wilson_interval(float(correct_P.sum()) / float(items_P.sum()) * independent, independent)
+
+
+def count_independent(correct_P: Floats, items_P: Floats) -> float:
+    """How many independent items would tell as much of the share of right items as these, which come in prompts: the number
+    that `clustered_interval` reckons with. At least two prompts have items."""
+    total = float(items_P.sum())
     share = float(correct_P.sum()) / total
     num_prompts = total**2 / float((items_P**2).sum())  # that would weigh as much if they were equal
     independent = num_prompts
@@ -64,8 +71,7 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
         variance = many * float(((correct_P - share * items_P) ** 2).sum()) / total**2
         least = share * (1 - share) / total
         independent = share * (1 - share) / max(variance, least)
-    independent *= (Z_95 / student_quantile(num_prompts - 1)) ** 2
-    return wilson_interval(share * independent, independent)
+    return independent * (Z_95 / student_quantile(num_prompts - 1)) ** 2
 
 
 def clustered_mean_interval(sums_P: Floats, items_P: Floats) -> tuple[float, float] | None:
@@ -117,6 +123,17 @@ def student_quantile(freedom: float) -> float:
             n + 1
         ) / (n + 2) + 1 / y
     return sqrt(n * y)
+
+
+def student_tail(value: float, freedom: float) -> float:
+    """The chance that Student's t is more than `value` (Wallace 1959; right to some 1% of itself from 3 degrees of freedom on).
+
+    `student_tail(2.228, 10)` is 0.025.
+    """
+    n = max(1.0, freedom)
+    z = sqrt(n * log1p(value * value / n)) * (8 * n + 1) / (8 * n + 3)
+    tail = erfc(z / sqrt(2)) / 2
+    return tail if value >= 0 else 1 - tail
 
 
 def percentile_interval(values_R: Floats, *, freedom: float | None = None) -> tuple[float, float]:
@@ -304,3 +321,20 @@ def binomial_tail(count: int, total: int, share: float) -> float:
     """P(X <= count) for X ~ Binomial(total, share); `binomial_tail(1, 30, 0.1)` is 0.184."""
     first, chances = _binomial(total, share)
     return min(1.0, float(chances[: max(0, count - first + 1)].sum()))
+
+
+def fit_logistic(inputs_nk: Floats) -> Floats:
+    """Weights `[k]` of P(better) = sigmoid(w · (better - worse)), without intercept, by Newton's method.
+
+    The sum of log(1 + exp(-w · x)) and 1 / 2 · |w|² is strictly convex.
+    """
+    weights = np.zeros(inputs_nk.shape[1])
+    for _ in range(50):
+        chances = 1 / (1 + np.exp(np.clip(inputs_nk @ weights, -500, 500)))  # of the wrong side
+        slope = weights - inputs_nk.T @ chances
+        curve = (inputs_nk * (chances * (1 - chances))[:, None]).T @ inputs_nk
+        move = np.linalg.solve(curve + np.eye(len(weights)), slope)
+        weights -= move
+        if np.abs(move).max() < 1e-8:
+            break
+    return weights

@@ -9,12 +9,14 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Literal, get_args, get_type_hints
 
+from rmr1.audit.evidence import count_solutions, count_sums, count_twins, share_agreeing
 from rmr1.audit.filters import winner_confidence
 from rmr1.audit.markdown import count_marks
 from rmr1.audit.quotes import answer_text, count_matches
+from rmr1.audit.refusing import is_refusal
 from rmr1.judge.consistency import do_differ, read_orders
 from rmr1.judge.summary import list_failures
-from rmr1.records import Judgment
+from rmr1.records import Judgment, swap_label
 from rmr1.store.codec import dump_record
 from rmr1.store.rulings import number_prompt
 from rmr1.verdicts.probability import tell_probability
@@ -93,6 +95,31 @@ class Facts:
     """Whether nothing was asked, so that its tokens count for nothing."""
     seconds: float
     """From the asking to the verdict."""
+    shown_first: str | None = None
+    """The answer of a pair that stood first in every prompt; None if both did, or if it was not asked about in pairs."""
+    vote_agreement: float | None = None
+    """Of pairs of votes in the same order, the share that name the same side; None if there are none."""
+    refuses_a: bool = False
+    """Whether answer A begins as refusals do."""
+    refuses_b: bool = False
+    solutions: int = 0
+    """Texts whose own solution ends in the answer of exactly one side."""
+    solutions_denied: int = 0
+    """Those of them whose verdict is for the other side."""
+    sums: int = 0
+    """Texts whose scores by the criteria add up to more for one side."""
+    sums_denied: int = 0
+    """Those of them whose verdict is for the other side."""
+    scored: int = 0
+    """Criteria, one for each text, by which both answers have a score."""
+    scored_level: int = 0
+    """Those of them by which both have the same."""
+    weighable: int = 0
+    """Texts with several criteria, whose verdict is on the side of the weighted sum."""
+    turned: int = 0
+    """Those of them whose sum would not be on that side without one of the criteria."""
+    twins: int = 0
+    """Of the `num_criteria`, those that say nearly what one before them says."""
 
 
 def tell_facts(key: str, judgment: Judgment) -> Facts:
@@ -102,6 +129,8 @@ def tell_facts(key: str, judgment: Judgment) -> Facts:
     quotes = count_matches(judgment)
     answers = answer_text(pair.response_a), answer_text(pair.response_b)
     trace = None if deciding is None else deciding.verdict.trace
+    solutions, sums = count_solutions(judgment), count_sums(judgment)
+    shown = set(judgment.orders)
     can_agree = judgment.votes and winner is not None and judgment.kind in ("pair", "choice")
     return Facts(
         key=key,
@@ -141,6 +170,21 @@ def tell_facts(key: str, judgment: Judgment) -> Facts:
         is_estimated=judgment.is_estimated,
         is_cached=judgment.is_cached,
         seconds=judgment.seconds,
+        shown_first=swap_label("A", judgment.orders[0])
+        if judgment.kind == "pair" and len(shown) == 1
+        else None,
+        vote_agreement=share_agreeing(judgment),
+        refuses_a=is_refusal(answers[0]),
+        refuses_b=is_refusal(answers[1]),
+        solutions=solutions.checked,
+        solutions_denied=solutions.denied,
+        sums=sums.checked,
+        sums_denied=sums.denied,
+        scored=sums.scored,
+        scored_level=sums.level,
+        weighable=sums.weighable,
+        turned=sums.turned,
+        twins=count_twins(judgment),
     )
 
 

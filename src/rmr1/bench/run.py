@@ -310,15 +310,20 @@ def score_finished(
     if not benchmark.is_sized:
         num_pairs = stored_data(source).get("pairs") if data is None else count_pairs(benchmark, data)
     with open_run(folder, _describe_finished(benchmark, source, rule, num_pairs)) as writer:
-        occurrences = KeyCounter()
-        for judgment in _finished(benchmark, source, rule, data):
-            digest = item_digest(judgment.pair)
-            key = format_key(digest, occurrences.increment(digest))
+        for key, judgment in number_judgments(_finished(benchmark, source, rule, data)):
             if not writer.is_finished(key):
                 writer.append(key, judgment)
         return summarize_run(
             benchmark, writer, variant=variant, num_resamples=num_resamples, num_pairs=num_pairs
         ).scores
+
+
+def number_judgments(judgments: Iterable[Judgment]) -> Iterator[tuple[str, Judgment]]:
+    """(key, judgment) of judgments that have no keys: those that their items have in a run."""
+    occurrences = KeyCounter()
+    for judgment in judgments:
+        digest = item_digest(judgment.pair)
+        yield format_key(digest, occurrences.increment(digest)), judgment
 
 
 def _finished(benchmark: Benchmark, source: Path, rule: str | None, data: Path | None) -> Iterator[Judgment]:

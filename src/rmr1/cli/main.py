@@ -29,6 +29,7 @@ VERBS = {
     "mark": "say which answer is better, or that the judge is wrong",
     "export": "write judgments for other programs",
     "report": "sum a run up: an HTML page, Markdown or JSON",
+    "audit": "ask whether a judge is to be trusted, and which labels are wrong",
     "rubrics": "list the criteria of judgments, and which decide",
     "calibrate": "fit a judge's probabilities to labels",
     "serve": "serve the judge over HTTP, as a reward too",

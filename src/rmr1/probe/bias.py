@@ -19,39 +19,25 @@ from typing import Any
 import numpy as np
 
 from rmr1.audit.markdown import BOLD, HEADING, LIST_ITEM
+from rmr1.audit.refusing import is_refusal
 from rmr1.errors import DataError
 from rmr1.messages import Messages
 from rmr1.probe.crossval import FOLDS, side_auc, split_folds
 from rmr1.probe.rows import ProbeReport, RowCounts, Sources, name_sources, scan_probe_rows
 from rmr1.records import Label
-from rmr1.stats import Floats, Numbers, share_interval
+from rmr1.stats import Floats, Numbers, fit_logistic, share_interval
 
 POSITION = "position"
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 """A run of letters and digits; in scripts without spaces every character."""
 _CODE = re.compile(r"^[ \t]*(?:```|~~~)|(?<!`)`[^`\n]{1,200}`(?!`)", re.M)
-_REFUSAL = re.compile(
-    r"\b(?:I(?:'m| am)(?: really| very| so)? sorry|I (?:apologi[sz]e|regret)|my apologies"
-    r"|I (?:can(?:no|')t|can not|won't|will not|am (?:not able|unable) to|'?m (?:not able|unable) to"
-    r"|must (?:decline|refuse)|do not feel comfortable|don't feel comfortable)"
-    r"|I(?:'m| am) (?:unable|not able|not comfortable)|as an AI\b"
-    r"|cannot (?:assist|help|provide|fulfill|comply)|can't (?:assist|help|provide|fulfill|comply))"
-    r"|抱歉|对不起|无法(?:提供|帮助|回答)|不能(?:提供|帮助|回答)",
-    re.I,
-)
-_REFUSED_WITHIN = 200
-"""Characters from the beginning of an answer in which a refusal stands."""
 
 
 @lru_cache(maxsize=4)
 def split_words(text: str) -> tuple[str, ...]:
     """Words in lower case."""
     return tuple(word.lower() for word in _WORD.findall(text))
-
-
-def has_refusal(question: str, answer: str) -> float:
-    return float(_REFUSAL.search(answer[:_REFUSED_WITHIN].replace("’", "'")) is not None)
 
 
 def _overlap(text: str, other: str) -> float:
@@ -89,7 +75,9 @@ MEASURES = (
     AnswerMeasure(name="list items", compute=_count(LIST_ITEM)),
     AnswerMeasure(name="bold", compute=_count(BOLD)),
     AnswerMeasure(name="code", compute=_count(_CODE)),
-    AnswerMeasure(name="refusal", compute=has_refusal, scale=_identity),
+    AnswerMeasure(
+        name="refusal", compute=lambda question, answer: float(is_refusal(answer)), scale=_identity
+    ),
     AnswerMeasure(
         name="words from the question",
         compute=lambda question, answer: _overlap(answer, question),
@@ -235,23 +223,6 @@ def _inputs(differences_nk: Floats, sides_n: Floats) -> Floats:
     spread = np.sqrt((inputs_nk**2).mean(axis=0))
     scaled_nk: Floats = inputs_nk / np.where(spread > 0, spread, 1.0)
     return scaled_nk
-
-
-def fit_logistic(inputs_nk: Floats) -> Floats:
-    """Weights `[k]` of P(better) = sigmoid(w · (better - worse)), without intercept, by Newton's method.
-
-    The sum of log(1 + exp(-w · x)) and 1 / 2 · |w|² is strictly convex.
-    """
-    weights = np.zeros(inputs_nk.shape[1])
-    for _ in range(50):
-        chances = 1 / (1 + np.exp(np.clip(inputs_nk @ weights, -500, 500)))  # of the wrong side
-        slope = weights - inputs_nk.T @ chances
-        curve = (inputs_nk * (chances * (1 - chances))[:, None]).T @ inputs_nk
-        move = np.linalg.solve(curve + np.eye(len(weights)), slope)
-        weights -= move
-        if np.abs(move).max() < 1e-8:
-            break
-    return weights
 
 
 def _cross_validate(inputs_nk: Floats, groups_n: Numbers, seed: int) -> tuple[Floats | None, float | None]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from rmr1.plugins import require
 from rmr1.records import Judgment
 from rmr1.report.overview import ReportData
-from rmr1.report.sentences import Section, list_sections
+from rmr1.report.sentences import Section, list_audits, list_sections
 from rmr1.report.shown import Shown, choose_votes, show_judgment
 from rmr1.screen import one_line
 from rmr1.version import __version__
@@ -58,7 +58,7 @@ def format_html(report: ReportData) -> str:
             "created": one_line(report.created[:16].replace("T", " ")),
         },
         conditions=[one_line(one) for one in report.conditions],
-        sections=_clean(list_sections(report.overview)),
+        sections=_clean([*list_sections(report.overview), list_audits(report.findings)]),
         lists=[(name, title, len(entries)) for name, title, entries in lists],
     )
     written, size, number, left = [str(head)], len(str(head)), 0, 0

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rmr1.audit.filters import winner_confidence
 from rmr1.report.overview import Entry, ReportData
-from rmr1.report.sentences import Section, list_sections
+from rmr1.report.sentences import Section, list_audits, list_sections
 from rmr1.screen import markdown_text
 
 _MOST_CHARS = 80
@@ -18,7 +18,7 @@ def format_markdown(report: ReportData) -> str:
     lines = [f"# {markdown_text(report.folder)}", "", f"Judged by {markdown_text(report.model)}."]
     if report.conditions:
         lines += ["", f"Only judgments that are: {markdown_text(', '.join(report.conditions))}."]
-    for section in list_sections(report.overview):
+    for section in (*list_sections(report.overview), list_audits(report.findings)):
         lines += ["", f"## {section.title}"]
         lines += ["", *(f"- {markdown_text(line)}" for line in section.lines)] if section.lines else []
         lines += ["", *_list_table(section)] if section.rows else []

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from rmr1.audit.columns import Gathering
+from rmr1.audit.agreement import compare_people
+from rmr1.audit.audits import AuditGathering
 from rmr1.audit.facts import tell_facts
 from rmr1.audit.figures import FIGURE_COLUMNS, Figures, measure
+from rmr1.audit.finding import Finding
 from rmr1.records import Judgment
 from rmr1.report.selection import Selection
 from rmr1.store.keys import seed_for
@@ -33,6 +35,8 @@ class ReportData:
     conditions: tuple[str, ...]
     """The filters that were set, as text."""
     overview: Figures
+    findings: tuple[Finding, ...]
+    """What the audits find."""
     worst: tuple[Entry, ...]
     flips: tuple[Entry, ...]
     sample: tuple[Entry, ...]
@@ -41,7 +45,8 @@ class ReportData:
         """The figures as JSON, and the keys of the judgments to be read."""
         lists = {name: [key for key, _ in getattr(self, name)] for name in ("worst", "flips", "sample")}
         head = {name: getattr(self, name) for name in ("folder", "model", "created")}
-        return {**head, "filters": list(self.conditions), **asdict(self.overview), **lists}
+        audits = [one.describe() for one in self.findings]
+        return {**head, "filters": list(self.conditions), **asdict(self.overview), "audits": audits, **lists}
 
 
 class _Best:
@@ -71,7 +76,7 @@ class _Best:
 
 def build_report(selection: Selection, *, most: int, seed: int) -> ReportData:
     """Count the selection, and choose at most `most` judgments for each list."""
-    gathering = Gathering(FIGURE_COLUMNS)
+    gathering = AuditGathering(*FIGURE_COLUMNS)
     people = disputed = 0
     # A judgment of the sample may be in another list too: three times as many are held.
     worst, flips, sample = _Best(most), _Best(most), _Best(3 * most)
@@ -87,6 +92,7 @@ def build_report(selection: Selection, *, most: int, seed: int) -> ReportData:
             worst.offer(key, judgment, -(facts.confidence or 0.0), drawn)
         sample.offer(key, judgment, drawn)
     figures = replace(measure(gathering.columns()), people_labels=people, disputed=disputed)
+    people_agree = compare_people(gathering.evidence(), selection.people.labels)
     shown: set[str] = set()
     return ReportData(
         folder=selection.folder.resolve().name,
@@ -94,6 +100,7 @@ def build_report(selection: Selection, *, most: int, seed: int) -> ReportData:
         created=str(selection.description.get("created") or ""),
         conditions=selection.wanted.describe(),
         overview=figures,
+        findings=gathering.findings([people_agree]),
         worst=_take(worst, most, shown),
         flips=_take(flips, most, shown),
         sample=_take(sample, most, shown),

@@ -31,7 +31,9 @@ class Selection:
         self.folder = folder
         self.wanted = wanted or Filter()
         self.with_labels = with_labels
-        self.settled = settle_labels(read_labels(folder)) if with_labels else SettledLabels(labels={})
+        self.people = settle_labels(read_labels(folder))
+        """What people agree on, whether or not it counts."""
+        self.settled = self.people if with_labels else SettledLabels(labels={})
 
     def __iter__(self) -> Iterator[tuple[str, Judgment]]:
         for key, judgment in read_judgments(self.folder):

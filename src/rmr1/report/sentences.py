@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rmr1.audit.figures import Figures, GroupFigures, Interval
+from rmr1.audit.finding import Finding
 from rmr1.judge.reliability import format_reliability
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import format_percent
@@ -35,6 +36,33 @@ STYLES = {
 def list_sections(figures: Figures) -> tuple[Section, ...]:
     """What there is to say, the most important first."""
     return tuple(_iterate_sections(figures))
+
+
+AUDIT_HEADER = ("Audit", "Size", "95%", "judgments", "What it says")
+
+
+def list_audits(findings: Sequence[Finding]) -> Section:
+    """The audits as a table, those with an alarm first and those that cannot be told last."""
+    alarms = [one.name for one in findings if one.alarm]
+    told = f"Alarms: {', '.join(alarms)}." if alarms else "No alarm."
+    line = f"{told} All audits together raise a false one with a chance of 5% at most."
+    ranked = sorted(findings, key=lambda one: (not one.alarm, one.size is None))
+    return Section(
+        title="Audits", lines=(line,), header=AUDIT_HEADER, rows=tuple(map(format_finding, ranked))
+    )
+
+
+def format_finding(one: Finding) -> tuple[str, ...]:
+    """A row under `AUDIT_HEADER`; sizes are in percent, but those of agreement, which are coefficients."""
+    scale, digits = (1, 3) if one.is_coefficient else (100, 1)
+    size = "-" if one.size is None else f"{scale * one.size:+.{digits}f}"
+    span = "-"
+    if one.interval is not None:
+        span = " to ".join(f"{scale * bound:+.{digits}f}" for bound in one.interval)
+    said = [one.says] if one.says else []
+    said += [] if one.lacks is None else [f"lacks {one.lacks}"]
+    alarm = "ALARM: " if one.alarm else ""
+    return one.name, size, span, f"{one.used:,} of {one.items:,}", alarm + "; ".join(said)
 
 
 def _iterate_sections(one: Figures) -> Iterator[Section]:

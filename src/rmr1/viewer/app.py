@@ -31,6 +31,7 @@ from rmr1.viewer.rankings import describe_page
 from rmr1.viewer.runs import OpenRun, Runs
 from rmr1.viewer.search import Query
 from rmr1.viewer.training import describe_training
+from rmr1.viewer.trust import describe_trust
 
 _MOST_LETTERS = 4000
 """Letters of an address's parameters that are read."""
@@ -55,6 +56,7 @@ def make_app(runs: Runs, *, token: str) -> ASGIApp:
         ("/runs/{slot}/items/{number}", pages.one),
         ("/runs/{slot}/benchmark", pages.benchmark),
         ("/runs/{slot}/rankings", pages.rankings),
+        ("/runs/{slot}/audits", pages.trust),
         ("/runs/{slot}/training", pages.training),
         ("/compare", pages.compare),
         ("/runs/{slot}/state", pages.state),
@@ -172,6 +174,10 @@ class _Pages:
         link = address.link(page=address.page, said="kept" if is_blind or not asked_blind else "seen")
         return RedirectResponse(f"/runs/{run.slot}/items/{number}{link}#mark", status_code=303)
 
+    def trust(self, slot: str, request: Request) -> Response:
+        run, address = self._find_judged(slot), _read(request)
+        return self._render("trust", run, "trust", address=address, **describe_trust(run, address))
+
     def training(self, slot: str) -> Response:
         run = self._find(slot)
         if not run.has_metrics:
@@ -259,6 +265,7 @@ class _Pages:
             start = f"/runs/{run.slot}/"
             if run.index is not None:
                 pages += [("overview", start, "Overview"), ("list", f"{start}list", "Judgments")]
+                pages.append(("trust", f"{start}audits", "Audits"))
             if run.benchmark is not None:
                 pages.append(("benchmark", f"{start}benchmark", "Benchmark"))
             if run.has_rankings:

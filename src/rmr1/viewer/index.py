@@ -285,11 +285,14 @@ class Index:
             ).fetchone()
             return int(found[0]), int(found[1])
 
-    def keys(self) -> Array:
-        """The keys of all judgments, as bytes, in the sequence of the run."""
+    def keys(self, query: Query | None = None) -> Array:
+        """The keys of all judgments, or of those that are looked for, as bytes, in the sequence of the run."""
         with self._reading() as connection:
             found = connection.execute("select key from facts order by number")
-            return np.array([key.encode() for (key,) in found], dtype=np.bytes_)
+            keys = np.array([key.encode() for (key,) in found], dtype=np.bytes_)
+            return (
+                keys if query is None else keys[np.array(find_numbers(connection, query), dtype=np.int64) - 1]
+            )
 
     def counts(self, field: str) -> dict[str | None, int]:
         """Name -> judgments that have it, the most frequent first; None for those without any."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from rmr1.audit.figures import FIGURE_COLUMNS, Figures, measure
+from rmr1.audit.finding import Finding
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.judge.ranking.run import RANKINGS_FILE
 from rmr1.store.kinds import METRICS, FolderKind, find_kind
@@ -52,6 +53,9 @@ class OpenRun:
     """None of a folder without judgments."""
     failure: str | None = None
     """Why the run cannot be followed any further."""
+    _findings: dict[Query, tuple[tuple[int, int], tuple[Finding, ...]]] = field(
+        default_factory=dict, repr=False
+    )
     seen: set[str] = field(default_factory=set, repr=False)
     """Keys of judgments whose verdict this viewer has shown."""
     _kept: dict[Query, KeptFigures] = field(default_factory=dict, repr=False)
@@ -104,6 +108,16 @@ class OpenRun:
         labels = self.folder / LABELS_FILE
         size = labels.stat().st_size if labels.is_file() else 0
         return (0 if self.index is None else self.index.num_items, size)
+
+    def audited(self, query: Query, audit: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
+        """The findings about the judgments that are asked for; of an unchanged run they are made once."""
+        state = self.state
+        kept = self._findings.get(query)
+        if kept is None or kept[0] != state:
+            if len(self._findings) >= 20:
+                self._findings.clear()
+            kept = self._findings[query] = (state, audit())
+        return kept[1]
 
     def figures(self, query: Query) -> KeptFigures:
         """The figures of the judgments that are asked for. Of an unchanged run they are reckoned once; of a large one that

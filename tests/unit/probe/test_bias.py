@@ -11,8 +11,8 @@ import pytest
 
 from rmr1.errors import DataError
 from rmr1.probe import BiasReport, probe_bias
-from rmr1.probe.bias import MEASURES, BiasFeature, fit_logistic
-from rmr1.stats import wilson_interval
+from rmr1.probe.bias import MEASURES, BiasFeature
+from rmr1.stats import fit_logistic, wilson_interval
 from tests.unit.probe.sets import Rows, world_rows, write_rows
 
 NAMES = [measure.name for measure in MEASURES]
