@@ -27,6 +27,7 @@ _PAGES = (
     "/runs/0/items/12",
     "/runs/0/items/12?form=diff",
     "/runs/0/items/7?blind=1",
+    "/runs/0/audits",
     "/compare",
     "/nowhere",
 )

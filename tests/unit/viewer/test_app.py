@@ -345,7 +345,20 @@ def test_runs_without_a_shared_item(tmp_path: Path) -> None:
         assert "share no item" in browser.get("/compare").text
 
 
+def test_audits_name_judgments_behind_them(run: Path) -> None:
+    with viewing(run) as browser:
+        page = browser.get("/runs/0/audits").text
+        linked = re.findall(r'<a href="(items/\d+)">([0-9a-f]{8})</a>', page)
+        assert linked and "What cannot be told" in page
+        for link, key in linked[:3]:
+            assert f"<code>{key}" in browser.get(f"/runs/0/{link}").text
+        assert page == browser.get("/runs/0/audits").text
+        some = browser.get("/runs/0/audits?subset=Chat").text
+        assert "take away: subset: Chat" in some and some != page
+
+
 def test_an_empty_run(tmp_path: Path) -> None:
     with viewing(write_run(tmp_path / "x", 0)) as browser:
         assert "No judgment is stored yet" in browser.get("/runs/0/").text
+        assert browser.get("/runs/0/audits").status_code == 200
         assert "No judgment matches" in browser.get("/runs/0/list").text
