@@ -312,7 +312,7 @@ def share_out(logprobs: Iterable[Sequence[Any]], slot: Order) -> float | None:
     >>> share_out([("A", -0.5), ("B", -0.5)], "swapped")
     0.5
     """
-    weights = {swap_label(label, slot): exp(value) for label, value in logprobs}
+    weights = {swap_label(label, slot): exp(min(value, 0.0)) for label, value in logprobs}
     a, b = weights.pop("A", 0.0), weights.pop("B", 0.0)
     ties = sum(weights.values())
     return (a + ties / 2) / (a + b + ties) if a + b > 0 else None

@@ -126,6 +126,8 @@ class Figures:
     """How quotations were found: exact, levelled, none."""
     judgments_with_quotes: int
     judgments_with_invented: int
+    asked: int
+    """Judgments that were asked for and not found in a cache; the tokens are theirs."""
     prompt_tokens: int
     completion_tokens: int
     is_estimated: bool
@@ -175,6 +177,7 @@ def measure(columns: Columns) -> Figures:
         quotes=quotes,
         judgments_with_quotes=int(has_quotes_I.sum()),
         judgments_with_invented=int((numbers["quotes_invented"] > 0).sum()),
+        asked=int(was_asked_I.sum()),
         prompt_tokens=int(numbers["prompt_tokens"][was_asked_I].sum(dtype=np.int64)),
         completion_tokens=int(numbers["completion_tokens"][was_asked_I].sum(dtype=np.int64)),
         is_estimated=bool((numbers["is_estimated"][was_asked_I] == 1).any()),
@@ -226,7 +229,7 @@ def _group_by_name(labelled: Columns, column: str, without: str) -> tuple[GroupF
     rest = ranked[MOST_GROUPS:]
     if rest:
         codes_I[np.isin(codes_I, rest)] = rest[0]
-        called = {**{code: called[code] for code in ranked[:MOST_GROUPS]}, rest[0]: f"other {column}s"}
+        called = {**{code: called[code] for code in ranked[:MOST_GROUPS]}, rest[0]: f"others ({len(rest):,})"}
     return tuple(
         _describe(name or without, one)
         for code, name in sorted(called.items(), key=lambda item: item[1])

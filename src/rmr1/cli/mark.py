@@ -28,7 +28,7 @@ from rmr1.errors import ConfigError
 from rmr1.report.marks import format_labels, summarize_labels
 from rmr1.screen import print, print_json
 from rmr1.store.kinds import find_kind
-from rmr1.store.labels import HumanLabel, append_label, append_labels, now, read_labels
+from rmr1.store.labels import HumanLabel, append_label, append_labels, begin_label, now, read_labels
 
 _SHOWN_ERRORS = 5
 _NO_SIDE = "none"
@@ -77,9 +77,7 @@ def run(arguments: Namespace) -> int:
 
 def _make_label(arguments: Namespace, key: str, known: Sequence[HumanLabel]) -> HumanLabel:
     """The new label, with what the person had said of the item and does not say anew."""
-    who = _name_person(arguments)
-    before = next((one for one in reversed(known) if (one.key, one.who) == (key, who)), None)
-    label = HumanLabel(key=key, who=who, when=now()) if before is None else replace(before, when=now())
+    label = begin_label(known, key, _name_person(arguments))
     if arguments.label is not None:
         side = None if arguments.label == _NO_SIDE else arguments.label
         label = replace(label, label=side, is_blind=False)

@@ -13,9 +13,11 @@ from __future__ import annotations
 import secrets
 import signal
 import socket
+import tempfile
 import webbrowser
 from argparse import ArgumentParser, Namespace
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from rmr1.cli.options import add
@@ -89,11 +91,20 @@ def run(arguments: Namespace) -> int:
         tell(f"open {link}")
         tell("end it with Ctrl-C")
         if arguments.open:
-            webbrowser.open(link)
+            webbrowser.open(opened.enter_context(_hide_link(link)))
         signal.signal(signal.SIGTERM, _end)
         with suppress(KeyboardInterrupt):
             uvicorn.Server(settings).run(sockets=[listener])
     return 0
+
+
+@contextmanager
+def _hide_link(link: str) -> Iterator[str]:
+    """The address of a page that leads to the link and that only this user can read; command lines are seen by all."""
+    with tempfile.TemporaryDirectory(prefix="rmr1-view-") as folder:  # made for its owner alone
+        page = Path(folder) / "open.html"
+        page.write_text(f'<meta http-equiv="refresh" content="0;url={link}">', encoding="utf-8")
+        yield page.as_uri()
 
 
 def find_folders(names: list[str]) -> list[Path]:

@@ -17,6 +17,8 @@ from rmr1.errors import DataError
 
 Kind = Literal["same", "a", "b"]
 
+MOST_CHARS = 500_000
+"""Characters of one text; beyond, a single long one takes seconds."""
 MOST_CELLS = 400_000_000
 """Words of one answer times words of the other up to which they are compared: 50 MB of bits, a few tenths of a second."""
 _WORD = re.compile(
@@ -60,11 +62,15 @@ def diff_words(a: str, b: str) -> Diff:
     """Compare two texts; a few words that both happen to have amid longer changes count as changed.
 
     Raises:
-        DataError: both have tens of thousands of lines.
+        DataError: both have tens of thousands of lines, or one is longer than `MOST_CHARS`.
 
     >>> [(one.kind, one.text) for one in diff_words("It is 34 coins.", "It is 33 coins.").pieces]
     [('same', 'It is'), ('a', ' 34'), ('b', ' 33'), ('same', ' coins.')]
     """
+    if max(len(a), len(b)) > MOST_CHARS:
+        raise DataError(
+            f"the answers have {len(a):,} and {len(b):,} characters: more than {MOST_CHARS:,} are not compared; read them one by one"
+        )
     words = _WORD.findall(a), _WORD.findall(b)
     if len(words[0]) * len(words[1]) <= MOST_CELLS:
         return Diff(pieces=_join(_clean(_join(_compare(*words)))), unit="word")

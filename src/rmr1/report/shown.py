@@ -171,9 +171,7 @@ def _show_reasons(
         head += f", about answer {first} alone"
     elif first != "A":
         head += f"; it saw answer {first} first, as its A"
-    said = {None: "no verdict", "tie": "says it is a tie"}.get(
-        vote.winner
-    ) or f"says {one_line(str(vote.winner))}"
+    said = tell_vote(vote)
     if generation.completion_tokens:
         said += f", {generation.completion_tokens:,} tokens"
     if vote.probability is not None:
@@ -195,6 +193,15 @@ def _show_reasons(
     )
 
 
+def tell_vote(vote: Vote) -> str:
+    """What a vote says, in few words; of an answer that it was shown alone, how it rates it."""
+    if vote.side is not None and vote.verdict.ratings:
+        return f"rates it {vote.verdict.ratings[0]:g}"
+    if vote.winner is None:
+        return PROBLEM_TEXTS.get(vote.problem or "", "no verdict")
+    return "says it is a tie" if vote.winner == "tie" else f"says {one_line(vote.winner)}"
+
+
 def _weigh(items: Sequence[RubricItem], vote: Vote) -> Iterator[Criterion]:
     total = sum(item.weight or 0.0 for item in items)
     whole = total if total > 1.005 else 1.0
@@ -204,7 +211,7 @@ def _weigh(items: Sequence[RubricItem], vote: Vote) -> Iterator[Criterion]:
         yield Criterion(
             text=inert(item.text if item.name is None else f"{item.name}: {item.text}"),
             weight="" if item.weight is None else format_weight(item.weight),
-            bar=None if item.weight is None else max(0, min(100, round(100 * item.weight / whole))),
+            bar=None if item.weight is None else round(100 * max(0.0, min(1.0, item.weight / whole))),
             scores=None if found is None else (_score(found.a), _score(found.b)),
         )
 

@@ -234,7 +234,8 @@ def _vote_line(vote: Vote, *, is_rating: bool) -> Text:
     line = Text.assemble((verb, "dim"), (one_line(said), "bold"))
     if generation.verdict_logprobs:
         shares = ", ".join(
-            f"P({one_line(label)}) = {exp(value):.3f}" for label, value in generation.verdict_logprobs
+            f"P({one_line(label)}) = {exp(min(value, 0.0)):.3f}"
+            for label, value in generation.verdict_logprobs
         )
         line.append(f"  {shares}", style="dim")
     if verb == "said ":

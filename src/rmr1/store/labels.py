@@ -104,6 +104,15 @@ class SettledLabels:
     """Keys of items of which people name different sides."""
 
 
+def begin_label(known: Iterable[HumanLabel], key: str, who: str) -> HumanLabel:
+    """A new label of this person, with what they said of the item last and may not say anew."""
+    last = HumanLabel(key=key, who=who, when=now())
+    for one in known:
+        if (one.key, one.who) == (key, who):
+            last = replace(one, when=last.when)
+    return last
+
+
 def settle_labels(labels: Iterable[HumanLabel]) -> SettledLabels:
     """The last label of each person counts; one that names no side takes the person's earlier one back.
 

@@ -282,7 +282,7 @@ def parse_line(line: bytes, path: Path, number: int | None) -> dict[str, Any]:
         values = loads(line)
     except ValueError:
         raise DataError("not valid JSON; the file was changed or damaged", path=path, line=number) from None
-    if not isinstance(values, dict) or "key" not in values:
+    if not isinstance(values, dict) or not isinstance(values.get("key"), str):
         raise DataError("not a judgment: it has no 'key'", path=path, line=number)
     return values
 

@@ -24,8 +24,12 @@ FLAGS = {
     "called_wrong": "judge called wrong",
 }
 _TEXTS = ("q", "rubric", "subset", "id", "id_start")
-_SHARES = ("unsure", "sure_from", "sure_to")
+_SHARES = ("unsure", "sure_from", "sure_to", "told_from", "told_to")
 PAGE_SIZE = 50
+_LONGEST = 2000
+"""Letters of a link."""
+_TYPED = ("q", "rubric", "id", "page", *_SHARES)
+"""Parameters around which white space means nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +55,19 @@ class Address:
         }
         return f"?{urlencode(kept)}" if kept else ""
 
+    def narrow(self, **values: object) -> str | None:
+        """A link to those of them that are so, too; None if they are asked for to be otherwise, or it would be too long."""
+        if any(self.values.get(name, str(value)) != str(value) for name, value in values.items()
+               if name not in ("sort", "down")):  # fmt: skip
+            return None
+        link = self.link(**values)
+        return link if len(link) <= _LONGEST else None
+
     @property
     def conditions(self) -> list[tuple[str, str]]:
         """(what is asked for, a link without it) of every condition."""
         return [(_name(name, value), self.link(**{name: None}) or "?") for name, value in self.values.items()
-                if name not in ("sort", "down", "labels")]  # fmt: skip
+                if name not in ("sort", "down")]  # fmt: skip
 
 
 def keep_values(values: Mapping[str, str]) -> Address:
@@ -69,7 +81,9 @@ def read_address(values: Mapping[str, str]) -> Address:
     Raises:
         ConfigError: a parameter is unknown or has a value that it cannot have.
     """
-    given = {name: value.strip() for name, value in values.items() if value.strip()}
+    given = {
+        name: value.strip() if name in _TYPED else value for name, value in values.items() if value.strip()
+    }
     known = {"is", "page", "sort", "down", "labels", *FLAGS, *_TEXTS, *_SHARES, *EQUALS}
     if unknown := sorted(set(given) - known):
         raise ConfigError(f"{unknown[0]!r} is no parameter of a list; there are {', '.join(sorted(known))}")
@@ -103,6 +117,8 @@ def read_address(values: Mapping[str, str]) -> Address:
         id_start=given.get("id_start"),
         sure_from=_read_share(given, "sure_from"),
         sure_to=_read_share(given, "sure_to"),
+        told_from=_read_share(given, "told_from"),
+        told_to=_read_share(given, "told_to"),
     )
     return Address(
         query=query,
@@ -132,7 +148,7 @@ def read_page(value: str) -> int:
     Raises:
         ConfigError: it is none.
     """
-    if not (value.isdecimal() and 0 < int(value) < 10**9):
+    if not (value.isdecimal() and len(value) < 10 and int(value) > 0):
         raise ConfigError(f"page={value!r}: expected a whole number from 1")
     return int(value)
 
@@ -145,7 +161,10 @@ def _name(name: str, value: str) -> str:
         "rubric": f"rubric: {value}",
         "unsure": f"confidence below {value}",
         "sure_from": f"confidence from {value}",
-        "sure_to": f"confidence up to {value}",
+        "sure_to": f"confidence below {value}",
+        "told_from": f"labelled, its probability from {value}",
+        "told_to": f"labelled, its probability below {value}",
+        "labels": "by people's labels",
         **FLAGS,
     }
     return names.get(name) or f"{EQUALS.get(name, name)}: {value}"

@@ -38,7 +38,7 @@ _MOST_LETTERS = 4000
 _SAID = {
     "kept": ("good", "Kept."),
     "next": ("good", "Kept, as blind. This is the next one."),
-    "seen": ("warn", "Kept, but not as blind: its verdict has been shown here before."),
+    "seen": ("warn", "Kept, but not as blind: its verdict has been shown here, or the list tells of it."),
 }
 """What is said of a mark."""
 _OWN = ("form", "blind", "said", "at")
@@ -156,9 +156,10 @@ class _Pages:
     def _mark(self, run: OpenRun, address: Address, number: int, form: Mapping[str, str]) -> Response:
         key, _ = run.judgments.read(number)
         asked_blind = form.get("blind") == "1"
-        is_blind = asked_blind and key not in run.seen
+        is_blind = asked_blind and key not in run.seen and not address.query.tells_verdicts
         try:
             store_mark(run, key, form, is_blind=is_blind)
+            run.judgments.refresh()
         except RMR1Error as error:
             page = self._show(
                 run, address, number, "formatted", asked_blind, said=("bad", str(error)), filled=form
@@ -180,7 +181,7 @@ class _Pages:
 
     def training(self, slot: str) -> Response:
         run = self._find(slot)
-        if not run.has_metrics:
+        if not run.is_training:
             raise HTTPException(404)
         return self._render("training", run, "training", **describe_training(run))
 
@@ -234,18 +235,23 @@ class _Pages:
 
     def _tell(self, request: Request, title: str, text: str, status: int) -> Response:
         slot = request.path_params.get("slot", "")
-        run = self._runs.all[int(slot)] if slot.isdecimal() and int(slot) < len(self._runs.all) else None
+        run = self._runs.all[int(slot)] if self._is_slot(slot) else None
         link = "/" if run is None else f"/runs/{run.slot}/"
-        page = self._render(
-            "message", run, "message", title=title, text=text, link=link, link_text="To the overview"
-        )
+        told = {"title": title, "text": text, "link": link, "link_text": "To the overview", "num_items": 0}
+        try:
+            page = self._render("message", run, "message", **told)
+        except RMR1Error:  # the run itself is gone
+            page = self._render("message", None, "message", **told)
         page.status_code = status
         return page
 
     def _find(self, slot: str) -> OpenRun:
-        if not slot.isdecimal() or len(slot) > 6 or int(slot) >= len(self._runs.all):
+        if not self._is_slot(slot):
             raise HTTPException(404)
         return self._runs.all[int(slot)]
+
+    def _is_slot(self, slot: str) -> bool:
+        return slot.isdecimal() and len(slot) < 6 and int(slot) < len(self._runs.all)
 
     def _find_judged(self, slot: str) -> OpenRun:
         run = self._find(slot)
@@ -270,7 +276,7 @@ class _Pages:
                 pages.append(("benchmark", f"{start}benchmark", "Benchmark"))
             if run.has_rankings:
                 pages.append(("rankings", f"{start}rankings", "Rankings"))
-            if run.has_metrics:
+            if run.is_training:
                 pages.append(("training", f"{start}training", "Training"))
         if len(self._runs.judged) > 1:
             pages.append(("compare", "/compare", "Compare"))

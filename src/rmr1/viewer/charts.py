@@ -8,6 +8,7 @@ from math import ceil, floor, log10, sqrt
 from typing import Any
 
 from rmr1.audit.figures import RiskFigures
+from rmr1.judge.reliability import NUM_BINS
 from rmr1.viewer.address import Address
 
 WIDTH, HEIGHT = 420, 260
@@ -98,19 +99,19 @@ def draw_reliability(reliability: dict[str, Any], address: Address) -> Chart:
     low = min((floor(10 * min(one["confidence"], one["accuracy"])) / 10 for one in bins), default=0.0)
     x, y = _across(min(low, 0.5), 1.0), _up(min(low, 0.5), 1.0)
     most = max((one["items"] for one in bins), default=1)
-    edges = [one["confidence"] for one in bins]
+    places = [min(int((one["confidence"] - 0.5) * 2 * NUM_BINS), NUM_BINS - 1) for one in bins]
     dots = tuple(
         Dot(
             x=x.place(one["confidence"]),
             y=y.place(one["accuracy"]),
             radius=round(3 + 7 * sqrt(one["items"] / most), 1),
             text=f"confidence {one['confidence']:.1%}, right {one['accuracy']:.1%}, {one['items']:,} pairs",
-            link=address.link(
-                sure_from=None if number == 0 else f"{(edges[number - 1] + edges[number]) / 2:.6f}",
-                sure_to=None if number == len(bins) - 1 else f"{(edges[number] + edges[number + 1]) / 2:.6f}",
+            link=address.narrow(
+                told_from=repr(0.5 + place / (2 * NUM_BINS)),
+                **({} if place == NUM_BINS - 1 else {"told_to": repr(0.5 + (place + 1) / (2 * NUM_BINS))}),
             ),
         )
-        for number, one in enumerate(bins)
+        for place, one in zip(places, bins, strict=True)
     )
     diagonal = " ".join(f"{x.place(value)},{y.place(value)}" for value in (x.low, x.high))
     return Chart(
@@ -136,7 +137,7 @@ def draw_risk(risk: RiskFigures, address: Address) -> Chart:
             y=y.place(one.risk),
             radius=4,
             text=f"the surest {one.coverage:.0%} (confidence from {one.threshold:.3f}): {one.risk:.1%} wrong",
-            link=address.link(**{"is": "wrong", "sure_from": f"{one.threshold:.6f}"}),
+            link=address.narrow(**{"is": "wrong", "sure_from": repr(one.threshold)}),
         )
         for one in risk.points[step - 1 :: step]
     )

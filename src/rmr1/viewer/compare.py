@@ -19,11 +19,12 @@ from rmr1.viewer.runs import OpenRun
 
 KINDS = {
     "differ": "where they name different winners",
-    "only_a": "only A is right",
-    "only_b": "only B is right",
+    "only_a": "only the first is right",
+    "only_b": "only the second is right",
     "both": "both are right",
     "neither": "neither is right",
     "same": "where they name the same winner",
+    "silent": "where neither has a verdict",
 }
 """Values of `show`, and what they are called."""
 
@@ -68,6 +69,7 @@ def describe_comparison(a: OpenRun, b: OpenRun, show: str, page: int) -> dict[st
         "only_a": a.judgments.num_items - len(joined),
         "only_b": b.judgments.num_items - len(joined),
         "changed": int(joined.has_other_label.sum()),
+        "half_labelled": int(((joined.right_a < 0) != (joined.right_b < 0)).sum()),
         "test": compare_rights(joined),
         "kinds": [(name, text, len(_choose(joined, name))) for name, text in KINDS.items()],
         "rows": rows,
@@ -84,7 +86,8 @@ def _choose(joined: Joined, show: str) -> Any:
     right_a, right_b = joined.right_a == 1, joined.right_b == 1
     masks = {
         "differ": joined.has_other_winner,
-        "same": ~joined.has_other_winner,
+        "same": ~joined.has_other_winner & ~joined.is_silent,
+        "silent": joined.is_silent,
         "only_a": is_labelled & right_a & ~right_b,
         "only_b": is_labelled & right_b & ~right_a,
         "both": is_labelled & right_a & right_b,
@@ -117,6 +120,8 @@ def compare_rights(joined: Joined) -> PairedTest | None:
 
 def _describe_row(a: OpenRun, b: OpenRun, number_a: int, number_b: int) -> dict[str, Any]:
     row_a, row_b = a.judgments.row(number_a), b.judgments.row(number_b)
+    a.seen.add(row_a.facts.key)
+    b.seen.add(row_b.facts.key)
     facts = row_a.facts
     kind_a, said_a = _say(row_a)
     kind_b, said_b = _say(row_b)

@@ -42,6 +42,7 @@ def choose_place(folder: Path) -> tuple[Path, str | None]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rmr1" / "view" / name
     with writing(cache, "make the run's folder or this one writable"):
         _try_to_write(cache)
+        cache.chmod(0o700)
     return cache, f"{folder}: cannot be written ({why}); its index is kept in {cache}"
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from rmr1.audit.columns import choose_type
 from rmr1.audit.facts import Facts, list_kinds, tell_facts
 from rmr1.audit.filters import iterate_texts, list_criteria
-from rmr1.errors import DataError, reason_of
+from rmr1.errors import DataError, RMR1Error, reason_of
 from rmr1.records import Judgment
 from rmr1.report.rows import clean
 from rmr1.store.runs import KeyReader, load_line, parse_line
@@ -35,6 +35,8 @@ from rmr1.viewer.schema import (
 )
 from rmr1.viewer.words import join_texts
 
+_MOST_TOKENS = 2**31 - 1
+"""Of one judgment, as a column holds them."""
 BATCH_BYTES = 16_000_000
 """Bytes of the run that one transaction takes in."""
 
@@ -126,10 +128,16 @@ def _iterate_batches(path: Path, number: int, offset: int) -> Iterator[tuple[lis
                 values = parse_line(line, path, number)
                 key = keys.read(number, values)
                 read = _read(number, offset, key, load_line(values, path, number))
-            except Exception:
+            except Exception as error:
                 if lines:
                     yield lines, offset, _digest(last)
-                raise
+                if isinstance(error, RMR1Error | OSError):
+                    raise
+                raise DataError(
+                    f"not a judgment that can be counted ({type(error).__name__}: {error})",
+                    path=path,
+                    line=number,
+                ) from None
             lines.append(read)
             offset, last = offset + len(line), line
             if offset - first >= BATCH_BYTES:
@@ -148,10 +156,13 @@ def _open(path: Path) -> BinaryIO:
 
 def _read(number: int, start: int, key: str, judgment: Judgment) -> Line:
     question = judgment.pair.prompt[-1].text if judgment.pair.prompt else ""
+    facts = tell_facts(key, judgment)
+    if max(facts.prompt_tokens, facts.completion_tokens) > _MOST_TOKENS:
+        raise OverflowError(f"more than {_MOST_TOKENS:,} tokens")
     return Line(
         number=number,
         start=start,
-        facts=tell_facts(key, judgment),
+        facts=facts,
         head=clean(" ".join(question[: 10 * MOST_HEAD].split())[:MOST_HEAD]),
         words=join_texts(iterate_texts(judgment)),
         rubric=join_texts(list_criteria(judgment)),

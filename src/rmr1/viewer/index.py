@@ -95,8 +95,12 @@ class Index:
     def close(self) -> None:
         """Let go of the file; a refresh under way ends with its batch."""
         self._is_closed = True
-        while self._idle:
-            self._idle.pop()[1].close()
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        with suppress(IndexError):
+            while True:
+                self._idle.pop()[1].close()
 
     def refresh(self, on_progress: OnProgress | None = None) -> int:
         """Take in the lines and labels that came since; how many lines. 0 if they are being taken in elsewhere.
@@ -126,7 +130,9 @@ class Index:
                 connection.close()
                 path = prepare(self._place, is_new=True)
                 connection = connect(path)
-            self.path = path
+            if path != self.path:  # readers of the old file let go of it
+                self.path = path
+                self._drop_idle()
             connection.execute("pragma synchronous = normal")
             connection.execute("pragma cache_size = -65536")
             added = fill(connection, self.judgments, on_progress, lambda: self._is_closed)
@@ -182,6 +188,13 @@ class Index:
         """Judgments that are indexed."""
         with self._reading() as connection:
             return int(read_state(connection)["number"])
+
+    @property
+    def state(self) -> tuple[str, int, bytes, str]:
+        """Changes whenever anything is taken in: the index's file, judgments, the last one's digest, and the labels."""
+        with self._reading() as connection:
+            state = read_state(connection)
+        return self.path.name, int(state["number"]), bytes(state["digest"]), str(state["labels"])  # type: ignore[arg-type]
 
     @property
     def progress(self) -> tuple[int, int]:

@@ -27,7 +27,10 @@ class Joined:
     prompt: NDArray[np.int64]
     """Equal for items that share their prompt."""
     has_other_winner: NDArray[np.bool_]
+    is_silent: NDArray[np.bool_]
+    """Neither has a verdict."""
     has_other_label: NDArray[np.bool_]
+    """Both are labelled, and not alike."""
 
     def __len__(self) -> int:
         return len(self.number_a)
@@ -44,17 +47,23 @@ def join_runs(a: Index, b: Index) -> Joined:
         right_b=other.numbers["is_right"],
         prompt=one.numbers["prompt"],
         has_other_winner=_differ(one, other, "winner"),
-        has_other_label=_differ(one, other, "label"),
+        is_silent=(one.numbers["winner"] < 0) & (other.numbers["winner"] < 0),
+        has_other_label=_differ(one, other, "label")
+        & (one.numbers["label"] >= 0)
+        & (other.numbers["label"] >= 0),
     )
 
 
 def match_keys(a: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Places of the keys that both have, in the sequence of `a`.
+    """Places of the keys that both have, in the sequence of `a`; of one that is there several times the first.
 
     >>> [one.tolist() for one in match_keys(np.array([b"x", b"y", b"z"]), np.array([b"z", b"x"]))]
     [[0, 2], [1, 0]]
     """
+    a, first_a = np.unique(a, return_index=True)
+    b, first_b = np.unique(b, return_index=True)
     _, places_a, places_b = np.intersect1d(a, b, assume_unique=True, return_indices=True)
+    places_a, places_b = first_a[places_a], first_b[places_b]
     order = np.argsort(places_a)
     return places_a[order].astype(np.int64), places_b[order].astype(np.int64)
 

@@ -14,6 +14,8 @@ from rmr1.viewer.search import SORTS
 
 _FORM = ("is", "q", "rubric", "subset", "unsure", "sort", "down", *FLAGS)
 _MOST_SUBSETS = 500
+_MOST_ID = 200
+"""Letters of an id that are shown."""
 
 
 def describe_list(run: OpenRun, address: Address, fault: str | None) -> dict[str, Any]:
@@ -21,12 +23,15 @@ def describe_list(run: OpenRun, address: Address, fault: str | None) -> dict[str
     found = run.judgments.search(
         address.query, start=(address.page - 1) * PAGE_SIZE, limit=0 if fault else PAGE_SIZE
     )
+    run.seen.update(row.facts.key for row in found.rows)
     words = address.values.get("q", "").strip()
     named = run.judgments.find(words) if words and " " not in words else None
     last = found.start + len(found.rows)
     subsets = [one for one in run.judgments.counts("subset") if one]
     return {
         "rows": [describe_row(row, address, found.start + place) for place, row in enumerate(found.rows)],
+        "num_pages": -(-found.total // PAGE_SIZE),
+        "page_size": PAGE_SIZE,
         "total": 0 if fault else found.total,
         "named": None if named is None else (one_line(words), f"items/{named}"),
         "is_total_exact": found.is_total_exact,
@@ -44,7 +49,10 @@ def describe_list(run: OpenRun, address: Address, fault: str | None) -> dict[str
 
 def describe_row(row: Row, address: Address, place: int) -> dict[str, Any]:
     """A judgment in one line."""
-    facts = row.facts
+    facts, label, is_right = row.facts, row.facts.label, row.facts.is_right
+    if address.query.by_people and row.mark is not None and (row.mark.label or row.mark.is_disputed):
+        label = row.mark.label
+        is_right = None if label is None else facts.winner == label
     marks = []
     if facts.has_flipped:
         marks.append(("warn", "orders disagree"))
@@ -54,22 +62,20 @@ def describe_row(row: Row, address: Address, place: int) -> dict[str, Any]:
         marks.append(("bad", "engine error"))
     if row.mark is not None:
         marks.append(("note", _tell_mark(row.mark)))
-    verdict = {True: ("good", "right"), False: ("bad", "wrong"), None: ("none", "not labelled")}[
-        facts.is_right
-    ]
+    verdict = {True: ("good", "right"), False: ("bad", "wrong"), None: ("none", "not labelled")}[is_right]
     if facts.winner is None:
         verdict = ("warn", "no verdict")
     return {
         "number": row.number,
         "link": f"items/{row.number}{address.link(page=address.page, at=place + 1)}",
         "head": one_line(row.head),
-        "id": one_line(facts.id),
+        "id": one_line(facts.id[:_MOST_ID]),
         "subset": None if facts.subset is None else one_line(facts.subset),
         "verdict": verdict,
         "said": f"says {facts.winner}"
         if facts.winner
         else PROBLEM_TEXTS.get(facts.problem or "", facts.problem or "unknown"),
-        "label": facts.label,
+        "label": label,
         "confidence": None if facts.confidence is None else format_sure(facts.confidence),
         "bar": None if facts.confidence is None else round(100 * facts.confidence),
         "tokens": facts.completion_tokens,

@@ -14,10 +14,11 @@ from rmr1.records import Judgment, Vote
 from rmr1.report.diff import diff_words
 from rmr1.report.numbered import Numbers
 from rmr1.report.pieces import Turn
-from rmr1.report.shown import show_judgment
+from rmr1.report.shown import show_judgment, tell_vote
 from rmr1.report.terminal import PROBLEM_TEXTS
 from rmr1.screen import inert, one_line
 from rmr1.viewer.address import Address
+from rmr1.viewer.allowance import Allowance
 from rmr1.viewer.people import list_marks
 from rmr1.viewer.rich import format_turn
 from rmr1.viewer.runs import OpenRun
@@ -27,6 +28,10 @@ FORMS = {"formatted": "formatted", "plain": "as written", "diff": "differences"}
 _NAME = "j"
 """The beginning of the anchors."""
 _MOST_CHARS = 200_000
+_SECONDS = 1.5
+"""Processor seconds for the formulas and colours of a page."""
+_MOST_QUOTED = 120
+"""Letters of a quotation on top of the page."""
 _MOST_VOTES = 8
 """Texts of one judgment that are shown in full; the table has all."""
 
@@ -73,7 +78,16 @@ def describe_one(
     key, judgment = run.judgments.read(number)
     previous, following = run.judgments.neighbours(address.query, number)
     votes = () if is_blind else _choose_votes(judgment)
-    shape = None if form == "plain" else _format
+    allowance = Allowance(_SECONDS)
+
+    def format_marked(turn: Turn, aim: str, here: str, numbers: Numbers) -> Turn:
+        """As Markdown with code and formulas; a tool's result stays as it is written."""
+        if turn.is_tool:
+            return turn
+        found = format_turn(turn, _NAME, aim, here, numbers, allowance)
+        return replace(turn, html=found.html) if found.is_formatted else turn
+
+    shape = None if form == "plain" else format_marked
     shown = show_judgment(_NAME, key, judgment, votes=votes, most_chars=_MOST_CHARS, shape=shape)
     quotes = link_quotes(judgment)
     return {
@@ -85,8 +99,11 @@ def describe_one(
         "asked": [_show_asked(run, judgment, vote) for vote in votes],
         "quotes": quotes,
         "invented": [
-            (one, f"#{_NAME}e{one.vote}-{one.number}", inert(one.text)) for one in quotes if not one.is_found
+            (one, f"#{_NAME}e{one.vote}-{one.number}", inert(one.text[:_MOST_QUOTED]))
+            for one in quotes
+            if not one.is_found and one.vote in votes
         ],
+        "invented_left": sum(not one.is_found and one.vote not in votes for one in quotes),
         "stages": [
             (
                 one_line(stage.stage),
@@ -108,8 +125,16 @@ def describe_one(
         "total": run.judgments.search(address.query, limit=0).total if at else None,
         "links": {name: _keep(address, name, is_blind, at) or "?" for name in FORMS},
         "blind_link": _keep(address, form, True, at),
-        "marks": [] if is_blind else list_marks(run, key),
+        **_tell_marks(run, key, is_blind),
     }
+
+
+def _tell_marks(run: OpenRun, key: str, is_blind: bool) -> dict[str, Any]:
+    try:
+        labels = run.labels_of(key)
+    except DataError as error:
+        return {"marks": [], "marks_fault": one_line(str(error))}
+    return {"marks": [] if is_blind else list_marks(labels), "marks_fault": None}
 
 
 def _keep(address: Address, form: str, is_blind: bool, at: int | None) -> str:
@@ -124,41 +149,31 @@ def _keep(address: Address, form: str, is_blind: bool, at: int | None) -> str:
 
 def _choose_votes(judgment: Judgment) -> tuple[int, ...]:
     """The first votes, in their sequence, and the deciding one among them."""
-    deciding = [number for number, vote in enumerate(judgment.votes) if vote is judgment.deciding]
+    decides = judgment.deciding
+    deciding = [number for number, vote in enumerate(judgment.votes) if vote is decides]
     others = [number for number in range(len(judgment.votes)) if number not in deciding]
     return tuple(sorted([*deciding, *others[: _MOST_VOTES - len(deciding)]]))
-
-
-def _format(turn: Turn, aim: str, here: str, numbers: Numbers) -> Turn:
-    """As Markdown with code and formulas; a tool's result stays as it is written."""
-    if turn.is_tool:
-        return turn
-    found = format_turn(turn, _NAME, aim, here, numbers)
-    return replace(turn, html=found.html) if found.is_formatted else turn
 
 
 def _list_votes(judgment: Judgment, shown: tuple[int, ...]) -> Iterator[VoteRow]:
     names = {"given": "A first", "swapped": "B first", "swapped_c": "C first", "swapped_d": "D first"}
     deciding = judgment.deciding
     for number, vote in enumerate(judgment.votes):
-        said, kind = f"says {vote.winner}", "none"
-        if vote.winner is None:
-            said, kind = PROBLEM_TEXTS.get(vote.problem or "", vote.problem or "no verdict"), "warn"
-        elif vote.winner == "tie":
-            said = "says it is a tie"
+        is_rating = vote.side is not None and bool(vote.verdict.ratings)
+        kind = "warn" if vote.winner is None and not is_rating else "none"
         if judgment.pair.label is not None and vote.winner is not None:
             kind = "good" if vote.winner == judgment.pair.label else "bad"
         yield VoteRow(
             number=number,
             order=f"answer {vote.side} alone" if vote.side else names[vote.order],
             sample=vote.sample + 1,
-            said=one_line(said),
+            said=tell_vote(vote),
             kind=kind,
             probability="-" if vote.probability is None else f"{vote.probability:.3f}",
             ended=one_line(vote.generation.finish_reason),
             tokens=vote.generation.completion_tokens,
             is_shown=number in shown,
-            is_deciding=vote is deciding and judgment.winner is not None,
+            is_deciding=vote is deciding and vote.side is None and judgment.winner is not None,
         )
 
 
@@ -167,7 +182,15 @@ def _show_asked(run: OpenRun, judgment: Judgment, number: int) -> Asked:
     messages: tuple[tuple[str, str], ...] = ()
     why_not = None
     try:
-        messages = tuple(_render(run.description, judgment, vote))
+        first = next(
+            one
+            for one, other in enumerate(judgment.votes)
+            if (other.slot, other.side) == (vote.slot, vote.side)
+        )
+        if first == number:
+            messages = tuple(_render(run.description, judgment, vote))
+        else:
+            why_not = f"The prompt is that of vote {first + 1}."
     except (RMR1Error, KeyError, TypeError, ValueError) as error:
         why_not = f"The prompt cannot be written again from what the run keeps ({one_line(str(error))})."
     generation = vote.generation
@@ -176,7 +199,8 @@ def _show_asked(run: OpenRun, judgment: Judgment, number: int) -> Asked:
     details += [("model", generation.model)] if generation.model else []
     details += [("seed", str(generation.seed))] if generation.seed is not None else []
     details += [
-        (f"P of its {label}", f"{exp(value):.4f}") for label, value in generation.verdict_logprobs or ()
+        (f"P of its {label}", f"{exp(min(value, 0.0)):.4f}")
+        for label, value in generation.verdict_logprobs or ()
     ]
     if generation.is_forced:
         details.append(("verdict", "written for the model and read from its probabilities"))
@@ -198,7 +222,7 @@ def _render(description: Mapping[str, Any], judgment: Judgment, vote: Vote) -> I
         )
     texts = {name: prompt[name] for name in ("system", "single", "multi")}
     family = PromptFamily(name=judgment.family, **texts)
-    tokens = description.get("settings", {}).get("control_tokens", ())
+    tokens = (description.get("settings") or {}).get("control_tokens") or ()
     rendered = render_prompt(
         judgment.pair,
         family,
@@ -208,7 +232,9 @@ def _render(description: Mapping[str, Any], judgment: Judgment, vote: Vote) -> I
         criteria=judgment.criteria,
     )
     for message in rendered.messages:
-        yield message.role, inert(message.text)
+        text = message.text
+        cut = f" … {len(text) - _MOST_CHARS:,} more characters" if len(text) > _MOST_CHARS else ""
+        yield message.role, inert(text[:_MOST_CHARS]) + cut
 
 
 def _describe_diff(judgment: Judgment) -> dict[str, Any]:

@@ -68,14 +68,18 @@ def describe_overview(run: OpenRun, address: Address) -> dict[str, Any]:
         else draw_reliability(figures.reliability, address),
         "risk": None if figures.risk is None else draw_risk(figures.risk, address),
         "problems": [
-            (PROBLEM_TEXTS.get(name, one_line(name)), count, address.link(problem=name))
+            (PROBLEM_TEXTS.get(name, one_line(name)), count, address.narrow(problem=name))
             for name, count in sorted(figures.problems.items(), key=lambda item: (-item[1], item[0]))
         ],
         "winners": [
-            (name, count, address.link(**({"is": "unparsed"} if name == "none" else {"winner": name})))
+            (name, count, address.narrow(**({"is": "unparsed"} if name == "none" else {"winner": name})))
             for name, count in figures.winners.items()
         ],
-        "cost": _tell_cost(run),
+        "cost": None if address.conditions else _tell_cost(run),
+        "right_link": address.narrow(**{"is": "right"}),
+        "invented_link": address.narrow(invented=1),
+        "first_link": address.narrow(given="A", swapped="B"),
+        "second_link": address.narrow(given="B", swapped="A"),
     }
 
 
@@ -89,7 +93,7 @@ def _fold(title: str, rows: list[Row]) -> tuple[str, list[Row], list[Row]]:
     return title, rows[:_MOST_ROWS], rows[_MOST_ROWS:]
 
 
-def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str, str]]:
+def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str, str | None]]:
     """(class, count, what it counts, link) of what is worth reading."""
     flips = 0 if figures.position is None else figures.position.pairs - figures.position.consistent
     wrong = figures.labelled - figures.right
@@ -101,7 +105,7 @@ def _list_tiles(figures: Figures, address: Address) -> list[tuple[str, int, str,
         ("bad", figures.failed, "engine error", {"is": "failed"}),
         ("good", figures.right, "right, the least sure first", {"is": "right", "sort": "confidence"}),
     ]
-    return [(kind, count, text, address.link(**values)) for kind, count, text, values in tiles if count]
+    return [(kind, count, text, address.narrow(**values)) for kind, count, text, values in tiles if count]
 
 
 def _list_rows(run: OpenRun, sort: str, groups: tuple[GroupFigures, ...], address: Address) -> list[Row]:
@@ -115,8 +119,8 @@ def _list_rows(run: OpenRun, sort: str, groups: tuple[GroupFigures, ...], addres
     return [
         _row(
             one,
-            address.link(**{param: one.name}) if param and one.name in known else None,
-            address.link(**{param: one.name, "is": "wrong"}) if param and one.name in known else None,
+            address.narrow(**{param: one.name}) if param and one.name in known else None,
+            address.narrow(**{param: one.name, "is": "wrong"}) if param and one.name in known else None,
         )
         for one in groups
     ]

@@ -32,6 +32,9 @@ MOST_CHARS = 250_000
 """Characters of a text that is formatted."""
 MOST_SIGNS = 20_000
 """Signs of Markdown in a text that is formatted."""
+MOST_LINES = 5_000
+MOST_COLUMNS = 100
+"""Of a table."""
 SECONDS = 0.4
 """Processor seconds for the formulas and the colours of one text."""
 _SIGNS = re.compile(r"[*_`#|$\\\[\]!<>~-]")
@@ -90,7 +93,7 @@ class Rich:
     """False if the text is shown as it is written."""
 
 
-def format_rich(text: str, marks: Sequence[Mark] = ()) -> Rich:
+def format_rich(text: str, marks: Sequence[Mark] = (), allowance: Allowance | None = None) -> Rich:
     """A foreign text with marks at places of it; marks may overlap.
 
     Raises:
@@ -99,14 +102,16 @@ def format_rich(text: str, marks: Sequence[Mark] = ()) -> Rich:
     with require("formatted text", "view"):
         from markupsafe import Markup
     shown, placed = _make_inert(text, marks)
-    html = _format(shown, placed)
+    html = _format(shown, placed, allowance or Allowance(SECONDS))
     if html is None:
         plain = f'<div class="text" dir="auto">{mark_plain(shown, placed)}</div>'
         return Rich(html=Markup(plain), is_formatted=False)
     return Rich(html=Markup(f'<div class="rich" dir="auto">{html}</div>'), is_formatted=True)
 
 
-def format_turn(turn: Turn, name: str, aim: str, here: str, numbers: Numbers) -> Rich:
+def format_turn(
+    turn: Turn, name: str, aim: str, here: str, numbers: Numbers, allowance: Allowance | None = None
+) -> Rich:
     """One turn of `rmr1.report.pieces` with its quotations, anchored as the report does it.
 
     Args:
@@ -114,6 +119,7 @@ def format_turn(turn: Turn, name: str, aim: str, here: str, numbers: Numbers) ->
         aim: The letter of the place that the quotations lead to: "a" an answer, "e" the evaluation.
         here: That of this text's own anchors.
         numbers: What quotations are called.
+        allowance: What the page has left; a text for which nothing is left is shown as it is written.
     """
     found: dict[tuple[int, int], list[Mark]] = {}
     place = 0
@@ -129,7 +135,7 @@ def format_turn(turn: Turn, name: str, aim: str, here: str, numbers: Numbers) ->
                 )
         place = end
     text = "".join(piece.text for piece in turn.pieces)
-    return format_rich(text, [one for marks in found.values() for one in marks])
+    return format_rich(text, [one for marks in found.values() for one in marks], allowance)
 
 
 def _mark(
@@ -168,10 +174,11 @@ def _is_inside(text: str, place: int) -> bool:
     return place > 0 and text.startswith("\r\n", place - 1)
 
 
-def _format(text: str, marks: Sequence[Mark]) -> str | None:
+def _format(text: str, marks: Sequence[Mark], allowance: Allowance) -> str | None:
     if len(text) > MOST_CHARS or not _HINT.search(text) or len(_SIGNS.findall(text)) > MOST_SIGNS:
         return None
-    allowance = Allowance(SECONDS)
+    if _is_large(text) or allowance.is_spent:
+        return None
     cut: frozenset[int] = frozenset()
     while True:
         found = format_markdown(text, allowance, cut)
@@ -183,6 +190,12 @@ def _format(text: str, marks: Sequence[Mark]) -> str | None:
             return page
         numbers = list(sources)
         cut |= {numbers[one] for one in newly_cut}
+
+
+def _is_large(text: str) -> bool:
+    """Whether the parser of Markdown would take long."""
+    lines = text.split("\n")
+    return len(lines) > MOST_LINES or max(line.count("|") for line in lines) > MOST_COLUMNS
 
 
 @lru_cache(maxsize=1)

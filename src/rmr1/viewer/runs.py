@@ -14,8 +14,8 @@ from rmr1.audit.figures import FIGURE_COLUMNS, Figures, measure
 from rmr1.audit.finding import Finding
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.judge.ranking.run import RANKINGS_FILE
-from rmr1.store.kinds import METRICS, FolderKind, find_kind
-from rmr1.store.labels import LABELS_FILE
+from rmr1.store.kinds import FolderKind, find_kind
+from rmr1.store.labels import LABELS_FILE, HumanLabel, read_labels
 from rmr1.store.runs import read_description
 from rmr1.viewer.index import Index
 from rmr1.viewer.search import Query
@@ -28,6 +28,10 @@ _PATIENCE = 5.0
 """Figures may be older than the run for so many times as long as it took to reckon them."""
 
 
+State = tuple[object, ...]
+"""What a run's index holds: the file, the judgments in it, the last of them, and the labels."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeptFigures:
     """The figures of a state of the run."""
@@ -35,7 +39,7 @@ class KeptFigures:
     figures: Figures
     num_items: int
     """Judgments that the run had."""
-    state: tuple[int, int]
+    state: State
     good_until: float
     """By the monotonic clock."""
 
@@ -53,9 +57,8 @@ class OpenRun:
     """None of a folder without judgments."""
     failure: str | None = None
     """Why the run cannot be followed any further."""
-    _findings: dict[Query, tuple[tuple[int, int], tuple[Finding, ...]]] = field(
-        default_factory=dict, repr=False
-    )
+    _findings: dict[Query, tuple[State, tuple[Finding, ...]]] = field(default_factory=dict, repr=False)
+    _labels: tuple[object, dict[str, list[HumanLabel]]] = (None, {})
     seen: set[str] = field(default_factory=set, repr=False)
     """Keys of judgments whose verdict this viewer has shown."""
     _kept: dict[Query, KeptFigures] = field(default_factory=dict, repr=False)
@@ -91,9 +94,9 @@ class OpenRun:
         return (self.folder / RANKINGS_FILE).is_file()
 
     @property
-    def has_metrics(self) -> bool:
-        """Whether it is a training with figures to draw."""
-        return self.kind in _TRAININGS and any(self.folder.glob(f"**/{METRICS}"))
+    def is_training(self) -> bool:
+        """Whether it has curves, or will have."""
+        return self.kind in _TRAININGS
 
     @property
     def benchmark(self) -> str | None:
@@ -102,16 +105,25 @@ class OpenRun:
         name = data.get("benchmark") if isinstance(data, dict) else None
         return name if isinstance(name, str) else None
 
-    @property
-    def state(self) -> tuple[int, int]:
-        """Judgments, and bytes of labels: changes whenever any come in."""
-        labels = self.folder / LABELS_FILE
-        size = labels.stat().st_size if labels.is_file() else 0
-        return (0 if self.index is None else self.index.num_items, size)
+    def labels_of(self, key: str) -> list[HumanLabel]:
+        """What people said of a judgment, in the sequence in which they did; read again if the file has changed.
+
+        Raises:
+            DataError: a line is damaged.
+        """
+        path = self.folder / LABELS_FILE
+        about = path.stat() if path.is_file() else None
+        state = about and (about.st_ino, about.st_size, about.st_mtime_ns)
+        if self._labels[0] != state:
+            found: dict[str, list[HumanLabel]] = {}
+            for one in read_labels(self.folder):
+                found.setdefault(one.key, []).append(one)
+            self._labels = (state, found)
+        return self._labels[1].get(key, [])
 
     def audited(self, query: Query, audit: Callable[[], tuple[Finding, ...]]) -> tuple[Finding, ...]:
         """The findings about the judgments that are asked for; of an unchanged run they are made once."""
-        state = self.state
+        state = self.judgments.state
         kept = self._findings.get(query)
         if kept is None or kept[0] != state:
             if len(self._findings) >= 20:
@@ -122,10 +134,10 @@ class OpenRun:
     def figures(self, query: Query) -> KeptFigures:
         """The figures of the judgments that are asked for. Of an unchanged run they are reckoned once; of a large one that
         grows they may be some seconds old."""
-        state, now = self.state, time.monotonic()
+        state, now = self.judgments.state, time.monotonic()
         kept = self._kept.get(query)
         if kept is not None and (
-            kept.state == state or (kept.state[1] == state[1] and now < kept.good_until)
+            kept.state == state or (kept.state[0::3] == state[0::3] and now < kept.good_until)
         ):
             return kept
         columns = self.judgments.columns(*FIGURE_COLUMNS, query=query, with_labels=query.by_people)
@@ -133,7 +145,7 @@ class OpenRun:
         done = time.monotonic()
         kept = KeptFigures(
             figures=figures,
-            num_items=state[0],
+            num_items=int(str(state[1])),
             state=state,
             good_until=done + _PATIENCE * (done - now),
         )
@@ -194,6 +206,8 @@ class Runs:
                     one.failure = None
                 except RMR1Error as error:
                     one.failure = str(error)
+                except Exception as error:  # of this run; the others are followed further
+                    one.failure = f"the run cannot be followed ({type(error).__name__}: {error})"
 
 
 def name_folders(folders: list[Path]) -> list[str]:

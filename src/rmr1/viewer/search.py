@@ -96,6 +96,9 @@ class Query:
     """The confidence in the winner is at least this."""
     sure_to: float | None = None
     """The confidence in the winner is less than this."""
+    told_from: float | None = None
+    """It is labelled, and the larger of P(A) and 1 - P(A) is at least this, whatever the verdict."""
+    told_to: float | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.equal:
@@ -105,6 +108,21 @@ class Query:
         if self.sort not in SORTS:
             raise ConfigError(f"sort {self.sort!r} is not one of {', '.join(SORTS)}")
         _ = self.match
+
+    @property
+    def tells_verdicts(self) -> bool:
+        """Whether who sees the list knows something of each verdict in it."""
+        wanted = self.wanted
+        asked = (wanted.right, wanted.wrong, wanted.unparsed, wanted.failed, wanted.flips, wanted.invented)
+        shares = (wanted.unsure, self.sure_from, self.sure_to, self.told_from, self.told_to)
+        names = ("winner", "given", "swapped", "problem")
+        return (
+            any(asked)
+            or any(one is not None for one in shares)
+            or any(name in names for name, _ in self.equal)
+            or self.sort in ("confidence", "invented")
+            or self.is_called_wrong
+        )
 
     @property
     def match(self) -> str | None:
@@ -270,6 +288,13 @@ def _list_conditions(query: Query) -> tuple[list[str], list[object]]:
     if query.sure_to is not None:
         conditions.append("winner is not null and confidence < ?")
         values.append(query.sure_to)
+    told = "label is not null and probability is not null and max(probability, 1 - probability)"
+    if query.told_from is not None:
+        conditions.append(f"{told} >= ?")
+        values.append(query.told_from)
+    if query.told_to is not None:
+        conditions.append(f"{told} < ?")
+        values.append(query.told_to)
     flags = {
         _RIGHT_BY_PEOPLE if query.by_people else "is_right = 1": wanted.right,
         _WRONG_BY_PEOPLE if query.by_people else "is_right = 0": wanted.wrong,

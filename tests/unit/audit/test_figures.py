@@ -93,7 +93,7 @@ def test_more_groups_than_rows_share_one() -> None:
     many = [tell(number, "A", subset=f"s{number % 130:03}") for number in range(260)]
     found = measure(gather(*many, tell(1, "B", subset="s129")))
     assert len(found.subsets) == MOST_GROUPS + 1
-    assert counted(found.subsets)[0] == ("other subsets", 2 * 30, 2 * 30, 0)
+    assert counted(found.subsets)[0] == ("others (30)", 2 * 30, 2 * 30, 0)
     assert ("s129", 2, 3, 0) in counted(found.subsets)  # the largest has a row of its own
     assert sum(one.labelled for one in found.subsets) == 261
 

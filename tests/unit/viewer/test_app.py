@@ -10,9 +10,13 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from rmr1.store.labels import read_labels
+from rmr1.records import Generation, Judgment, Verdict, Vote
+from rmr1.store.codec import dump_record, dumps
+from rmr1.store.labels import read_labels, settle_labels
 from rmr1.viewer.gate import POLICY
 from rmr1.viewer.index import Index
+from rmr1.viewer.runs import Runs
+from rmr1.viewer.search import Query
 from tests.unit.viewer.varied import key_of, make_judgment, write_lines, write_run
 from tests.unit.viewer.viewing import TOKEN, URL, viewing
 
@@ -261,7 +265,7 @@ def test_what_people_say_counts_in_figures_and_lists(tmp_path: Path) -> None:
         with Index.open(folder) as index:
             index.refresh()
         page = browser.get("/runs/0/?labels=1").text
-        assert "The labels of 2 are those of people, 1 have none because people disagree" in page
+        assert "the labels of 2 are those of people, 1 have none because people disagree" in page
         counts = [sum(one.correct is value for one in made) for value in (True, False)]
         for said, count in (("right", counts[0] + 2 - 1), ("wrong", counts[1] - 2)):
             found = browser.get(f"/runs/0/list?is={said}&labels=1").text
@@ -354,7 +358,119 @@ def test_audits_name_judgments_behind_them(run: Path) -> None:
             assert f"<code>{key}" in browser.get(f"/runs/0/{link}").text
         assert page == browser.get("/runs/0/audits").text
         some = browser.get("/runs/0/audits?subset=Chat").text
-        assert "take away: subset: Chat" in some and some != page
+        assert "remove: subset: Chat" in some and some != page
+
+
+def test_what_is_not_said_anew_stays(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 3)
+    with viewing(folder) as browser:
+        for form in ({"label": "A"}, {"note": "why"}, {"judge_wrong": "yes"}):
+            browser.ask("POST", "/runs/0/items/2/marks", data={"who": "ada", **form})
+        last = list(read_labels(folder))[-1]
+        assert (last.label, last.note, last.is_judge_wrong) == ("A", "why", True)
+        assert settle_labels(read_labels(folder)).labels == {key_of(1): "A"}
+        browser.ask("POST", "/runs/0/items/2/marks", data={"who": "ada", "label": "none"})
+        assert settle_labels(read_labels(folder)).labels == {}
+        page = browser.get("/runs/0/?labels=1").text
+        assert "the labels of 0 are those of people" in page  # at once, not when the run is next looked at
+
+
+@pytest.mark.parametrize("query", ["is=wrong", "flips=1", "winner=A", "sort=confidence", "sure_from=0.9"])
+def test_a_list_that_tells_verdicts_makes_no_blind_labels(tmp_path: Path, query: str) -> None:
+    folder = write_run(tmp_path / "x", 6)
+    with viewing(folder) as browser:
+        form = {"who": "ada", "label": "A", "blind": "1"}
+        browser.ask("POST", f"/runs/0/items/2/marks?{query}", data=form)
+        assert [one.is_blind for one in read_labels(folder)] == [False]
+
+
+def test_a_judgment_seen_in_a_list_is_not_blind(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 6)
+    with viewing(folder) as browser:
+        browser.get("/runs/0/list")
+        browser.ask("POST", "/runs/0/items/2/marks", data={"who": "ada", "label": "A", "blind": "1"})
+        assert [one.is_blind for one in read_labels(folder)] == [False]
+
+
+@pytest.mark.parametrize(
+    "asked", ["is=unparsed", "is=wrong", "is=right", "flips=1", "winner=B", "task_type=chat"]
+)
+def test_links_of_filtered_figures_lead_to_as_many(run: Path, asked: str) -> None:
+    with viewing(run) as browser:
+        page = browser.get(f"/runs/0/?{asked}").text
+        links = re.findall(r'<a[^>]*href="(list[^"]*)"[^>]*>(?:<strong>)?([\d,]+)<', page)
+        links += re.findall(r'<a href="(list[^"]*)" aria-label="[^"]*, ([\d,]+) pairs"', page)
+        assert links
+        for link, count in links:
+            found = browser.get(f"/runs/0/{link.replace('&amp;', '&')}").text
+            total = re.search(r"to [\d,]+ of ([\d,]+)", found)
+            assert (total[1] if total else "0") == count, link
+
+
+def test_a_replaced_run_has_other_figures(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 40)
+    with viewing(folder) as browser, Index.open(folder) as index:
+        before = browser.get("/runs/0/").text
+        (folder / "judgments.jsonl").write_bytes(write_lines(range(40, 80)))
+        index.refresh()
+        assert len(index.columns("is_right")) == 40
+        with Runs([folder]) as runs:
+            (one,) = runs.judged
+            kept = one.figures(Query())
+            (folder / "judgments.jsonl").write_bytes(write_lines(range(40)))
+            one.judgments.refresh()
+            assert one.figures(Query()).figures != kept.figures
+        assert "<strong>40</strong> judgments" in before
+
+
+def test_keys_that_repeat_are_compared_once(tmp_path: Path) -> None:
+    first, second = write_run(tmp_path / "a", 3), write_run(tmp_path / "b", 3)
+    lines = (first / "judgments.jsonl").read_bytes().splitlines(keepends=True)
+    (first / "judgments.jsonl").write_bytes(b"".join([lines[0], *lines]))
+    with viewing(first, second) as browser:
+        assert "3 items are in both" in browser.get("/compare").text
+
+
+def test_a_run_that_is_gone_is_said(tmp_path: Path) -> None:
+    import shutil
+
+    folder = write_run(tmp_path / "x", 3)
+    with viewing(folder) as browser:
+        shutil.rmtree(folder)
+        for path in ("/runs/0/", "/runs/0/list", "/runs/0/items/1", "/runs/0/state"):
+            answer = browser.get(path)
+            assert answer.status_code in (404, 422) and "Traceback" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", [f"/runs/{'9' * 5000}/", f"/compare?page={'1' * 5000}", f"/runs/0/items/{'1' * 5000}"]
+)
+def test_endless_numbers_are_refused(run: Path, path: str) -> None:
+    with viewing(run) as browser:
+        assert browser.get(path).status_code in (404, 422)
+
+
+def test_ratings_are_told(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "x", 0)
+    pair = make_judgment(0).pair
+    votes = []
+    for side, value in (("A", 4), ("B", 9)):
+        said = Generation(text=f"Rating: [[{value}]]", finish_reason="stop", completion_tokens=5)
+        verdict = Verdict(winner=None, ratings=(float(value),))
+        votes.append(Vote(order="given", side=side, sample=0, generation=said, verdict=verdict))  # type: ignore[arg-type]
+    rated = Judgment(
+        pair=pair,
+        family="rating",
+        rule="rating",
+        winner="B",
+        kind="rating",
+        votes=tuple(votes),
+        scores=(4.0, 9.0),
+    )
+    (folder / "judgments.jsonl").write_bytes(dumps({"key": "k", **dump_record(rated)}) + b"\n")
+    with viewing(folder) as browser:
+        page = browser.get("/runs/0/items/1").text
+        assert "rates it 4" in page and "rates it 9" in page and "decides" not in page
 
 
 def test_an_empty_run(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ if (filters) {
     for (const field of filters.elements) if (field.name && !field.value) field.disabled = true;
     filters.submit();
   };
-  filters.addEventListener("change", (event) => { if (event.target.matches("select, [type=checkbox]")) send(); });
+  filters.addEventListener("change", (event) => { if (event.target.matches("[type=checkbox]")) send(); });
   filters.addEventListener("submit", (event) => { event.preventDefault(); send(); });
   addEventListener("pageshow", () => { for (const field of filters.elements) field.disabled = false; });
 }
@@ -155,5 +155,9 @@ if ("follow" in body.dataset) {
       live.append(link);
     } else if (more < 0) live.textContent = "The run was begun anew; load the page again.";
   };
-  setInterval(() => { if (!document.hidden) look(); }, 2000);
+  const again = async () => {
+    if (!document.hidden) await look();
+    setTimeout(again, 2000);
+  };
+  setTimeout(again, 2000);
 }
