@@ -1,1 +1,2 @@
-"""Judgments -> what can be checked in them: quotations and their places, and which judgments are wanted. Pure."""
+"""Judgments -> what can be checked in them: quotations and their places, which are wanted, whether their judge is to be
+trusted. Pure."""

@@ -16,6 +16,7 @@ from rmr1.audit.columns import Array, Columns
 from rmr1.audit.finding import FEWEST, Audit, Evidence, Finding, percent
 from rmr1.audit.measures import Measured, number_groups, weigh_limit
 from rmr1.stats import Floats, student_quantile
+from rmr1.store.labels import SettledLabels
 
 VALUES = ("A", "B", "tie")
 LEAST = 0.2
@@ -183,23 +184,31 @@ def _describe(audit: Audit, evidence: Evidence, values_IR: Array, prompts_I: Arr
     return audit.find(evidence, measured, used=used, says=f"{names}: {word}, {told}", behind=behind)
 
 
-def compare_people(evidence: Evidence, labels: Mapping[str, str], *, disputed: int = 0) -> Finding:
-    """The agreement with what people agree on.
-
-    Args:
-        labels: key -> the side that everybody who named one names.
-        disputed: items of which people name different sides, for the sentence.
-    """
+def compare_people(evidence: Evidence, people: SettledLabels) -> Finding:
+    """The agreement of the verdicts with what people agree on, and in the sentence that of people among themselves."""
     keys = [one.decode() if isinstance(one, bytes) else str(one) for one in evidence.keys]
-    places = np.array([place for place, key in enumerate(keys) if key in labels], dtype=np.int64)
+    places = np.array([place for place, key in enumerate(keys) if key in people.labels], dtype=np.int64)
     if not len(places):
         return PEOPLE.lack(evidence, "labels of people (labels.jsonl)")
     winners_I = code_winners(evidence.columns)[places]
-    said_I = np.array([VALUES.index(labels[keys[place]]) for place in places])
+    said_I = np.array([VALUES.index(people.labels[keys[place]]) for place in places])
     taken = Evidence(columns=evidence.columns, keys=[keys[place] for place in places])
     prompts_I = evidence.column("prompt")[places]
     finding = _describe(
         PEOPLE, taken, np.stack([winners_I, said_I], axis=1), prompts_I, "the judge and people"
     )
-    more = f"; people disagree about {disputed:,} more" if disputed else ""
-    return replace(finding, items=len(evidence), says=finding.says + more if finding.says else "")
+    if not finding.says:
+        return replace(finding, items=len(evidence))
+    more = _tell_opinions([people.opinions[key] for key in keys if key in people.opinions])
+    return replace(finding, items=len(evidence), says=finding.says + more)
+
+
+def _tell_opinions(opinions: Sequence[Sequence[str]]) -> str:
+    """How far people agree with each other, as the end of a sentence."""
+    if not opinions:
+        return ""
+    most = max(map(len, opinions))
+    coded = [[VALUES.index(side) for side in sides] + [-1] * (most - len(sides)) for sides in opinions]
+    alpha = find_alpha(count_coincidences(np.array(coded)).sum(axis=0))
+    told = "no alpha, as all labels are the same" if np.isnan(alpha) else f"alpha {alpha:.3f}"
+    return f"; people among themselves: {told}, over {len(opinions):,} items"

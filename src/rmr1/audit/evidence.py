@@ -19,9 +19,12 @@ from rmr1.verdicts.scores import weigh_scores
 
 ALIKE = 0.75
 """Criteria are twins if this share of the three-letter pieces of both together stands in either."""
+_MOST_COMPARED = 100
+"""Criteria of a rubric that are compared with each other."""
+_CLOSING_LINES = 5
+"""Lines at the end of an evaluation in which totals are looked for."""
 _LEVEL = 1e-9
 _NAMED = re.compile(r"\b(?:assistant|chatbot|response|answer|output|model)\s{1,2}\(?(?:[AB12])\b", re.I)
-_ELEMENT = re.compile(r"<(quote|summary)_(\w{1,16})>.*?</\1_\2>", re.I | re.S)
 _NAME = r"(?:assistant|chatbot|response|answer|output)?\s{0,2}\(?"
 _AMOUNT = r"\)?(?:'s)?(?:\s(?:total|score|rating|points?)){0,2}[\s*_]{0,4}[:=]?[\s*_]{0,4}(\d{1,4}(?:\.\d{1,4})?)(?:\s?/\s?\d{1,4}|%)?(?:\spoints?)?[*_]{0,3}"
 _TOTALS = re.compile(
@@ -120,14 +123,17 @@ def count_sums(judgment: Judgment) -> Sums:
 
 def read_totals(vote: Vote) -> tuple[float, float] | None:
     """The numbers (of the pair's A, of its B) in the last line of an evaluation that gives one to each and says nothing else;
-    None without a rubric, or without such a line."""
+    None without a rubric, or without such a line of the judge's own among the last ones."""
     trace = vote.verdict.trace
     if not trace.rubric or trace.evaluation is None:
         return None
-    for line in reversed(_ELEMENT.sub("", trace.evaluation).splitlines()):
-        if found := _TOTALS.fullmatch(line[:200]):
-            first, second = float(found[1]), float(found[2])
-            return (first, second) if swap_label("A", vote.order) == "A" else (second, first)
+    lines = [line for line in trace.evaluation.splitlines() if line.strip()][-_CLOSING_LINES:]
+    for line in reversed(lines):
+        found = _TOTALS.fullmatch(line[:200])
+        if found is None or any(line.strip() in one.text for one in (*trace.quotes, *trace.summaries)):
+            continue
+        first, second = float(found[1]), float(found[2])
+        return (first, second) if swap_label("A", vote.order) == "A" else (second, first)
     return None
 
 
@@ -135,7 +141,7 @@ def count_twins(judgment: Judgment) -> int:
     """How many criteria, of those given or of the deciding text's, say nearly what one before them says."""
     deciding = judgment.deciding
     criteria = judgment.criteria or (() if deciding is None else deciding.verdict.trace.rubric)
-    return len(find_twins(tuple(map(_word, criteria))))
+    return len(find_twins(tuple(map(_word, criteria[:_MOST_COMPARED]))))
 
 
 @lru_cache(maxsize=1024)

@@ -171,5 +171,10 @@ def name_judgments(keys: Sequence[Any] | Array, places: Array) -> tuple[str, ...
 
 
 def percent(value: float, *, signed: bool = False) -> str:
-    """A share in percent, with one digit."""
-    return f"{100 * value:+.1f}%" if signed else f"{100 * value:.1f}%"
+    """A share in percent, with one digit.
+
+    >>> percent(-0.0001, signed=True)
+    '+0.0%'
+    """
+    rounded = round(100 * value, 1) + 0.0  # -0.0 is 0.0
+    return f"{rounded:+.1f}%" if signed else f"{rounded:.1f}%"

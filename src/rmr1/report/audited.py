@@ -54,7 +54,7 @@ def audit_run(source: str | Path, wanted: Filter | None = None) -> AuditedRun:
         gathering.add(tell_facts(key, judgment))
         ids[key] = judgment.pair.id
     evidence = gathering.evidence()
-    agreement = compare_people(evidence, people.labels, disputed=len(people.disputed))
+    agreement = compare_people(evidence, people)
     name = _FORM.sub("", source.resolve().name)
     return AuditedRun(
         name=name,

@@ -92,7 +92,7 @@ def build_report(selection: Selection, *, most: int, seed: int) -> ReportData:
             worst.offer(key, judgment, -(facts.confidence or 0.0), drawn)
         sample.offer(key, judgment, drawn)
     figures = replace(measure(gathering.columns()), people_labels=people, disputed=disputed)
-    people_agree = compare_people(gathering.evidence(), selection.people.labels)
+    people_agree = compare_people(gathering.evidence(), selection.people)
     shown: set[str] = set()
     return ReportData(
         folder=selection.folder.resolve().name,

@@ -55,10 +55,12 @@ def list_audits(findings: Sequence[Finding]) -> Section:
 def format_finding(one: Finding) -> tuple[str, ...]:
     """A row under `AUDIT_HEADER`; sizes are in percent, but those of agreement, which are coefficients."""
     scale, digits = (1, 3) if one.is_coefficient else (100, 1)
-    size = "-" if one.size is None else f"{scale * one.size:+.{digits}f}"
-    span = "-"
-    if one.interval is not None:
-        span = " to ".join(f"{scale * bound:+.{digits}f}" for bound in one.interval)
+
+    def write(value: float) -> str:
+        return f"{round(scale * value, digits) + 0.0:+.{digits}f}"  # -0.0 is 0.0
+
+    size = "-" if one.size is None else write(one.size)
+    span = "-" if one.interval is None else " to ".join(map(write, one.interval))
     said = [one.says] if one.says else []
     said += [] if one.lacks is None else [f"lacks {one.lacks}"]
     alarm = "ALARM: " if one.alarm else ""

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -102,6 +102,8 @@ class SettledLabels:
     """Item's key -> the side that everybody who named one names."""
     disputed: frozenset[str] = frozenset()
     """Keys of items of which people name different sides."""
+    opinions: dict[str, tuple[Label, ...]] = field(default_factory=dict, compare=False)
+    """Item's key -> the side that each person names, of items of which several name one."""
 
 
 def begin_label(known: Iterable[HumanLabel], key: str, who: str) -> HumanLabel:
@@ -121,13 +123,14 @@ def settle_labels(labels: Iterable[HumanLabel]) -> SettledLabels:
     {'k': 'A'}
     """
     last = {(one.key, one.who): one.label for one in labels}
-    named: dict[str, set[Label]] = {}
+    named: dict[str, list[Label]] = {}
     for (key, _), label in last.items():
         if label is not None:
-            named.setdefault(key, set()).add(label)
+            named.setdefault(key, []).append(label)
     return SettledLabels(
-        labels={key: next(iter(sides)) for key, sides in named.items() if len(sides) == 1},
-        disputed=frozenset(key for key, sides in named.items() if len(sides) > 1),
+        labels={key: sides[0] for key, sides in named.items() if len(set(sides)) == 1},
+        disputed=frozenset(key for key, sides in named.items() if len(set(sides)) > 1),
+        opinions={key: tuple(sides) for key, sides in named.items() if len(sides) > 1},
     )
 
 

@@ -18,6 +18,7 @@ from rmr1.audit.agreement import (
     measure_agreement,
 )
 from rmr1.audit.audits import AuditGathering
+from rmr1.store.labels import HumanLabel, settle_labels
 from tests.unit.audit.test_figures import tell
 
 
@@ -84,14 +85,30 @@ def test_runs_of_different_pairs_say_so() -> None:
     assert compare_runs([make_run("x", {"k": "A"})]) == ()
 
 
+def label(key: str, who: str, side: str) -> HumanLabel:
+    return HumanLabel(key=key, who=who, when="2026-11-30T16:20:02Z", label=side)  # type: ignore[arg-type]
+
+
 def test_people() -> None:
     winners: dict[str, str | None] = {f"k{number:02}": "AB"[number % 2] for number in range(30)}
     run = make_run("x", winners)
-    labels = {key: ("A" if key == "k01" else str(winner)) for key, winner in list(winners.items())[:20]}
-    found = compare_people(run.evidence, labels, disputed=3)
-    assert (found.used, found.items, found.judgments) == (20, 30, ("k01",))
-    assert found.size == pytest.approx(find_kappa(np.array([[10.0, 0.0], [1.0, 9.0]])))
-    assert "disagree about 3" in found.says and found.is_beyond(0.95) and not found.is_beyond(0.5)
-    assert "labels of people" in (compare_people(run.evidence, {}).lacks or "")
-    against = compare_people(run.evidence, {key: "B" if one == "A" else "A" for key, one in labels.items()})
+    sides = {key: ("A" if key == "k01" else str(winner)) for key, winner in list(winners.items())[:20]}
+    ada = [label(key, "ada", side) for key, side in sides.items()]
+    # Bob labels four: two that ada has, alike and not, and two of his own.
+    bob = [
+        label("k00", "bob", "A"),
+        label("k02", "bob", "B"),
+        label("k28", "bob", "A"),
+        label("k29", "bob", "B"),
+    ]
+    found = compare_people(run.evidence, settle_labels([*ada, *bob]))
+    assert (found.used, found.items, found.judgments) == (21, 30, ("k01",))  # k02 is disputed
+    assert found.size == pytest.approx(find_kappa(np.array([[10.0, 0.0], [1.0, 10.0]])))
+    # Coincidences AA 2, AB and BA 1 each: alpha = 1 - 3 * 2 / (16 - 10).
+    assert found.says.endswith("; people among themselves: alpha 0.000, over 2 items")
+    assert found.is_beyond(0.95) and not found.is_beyond(0.5)
+    assert "labels of people" in (compare_people(run.evidence, settle_labels([])).lacks or "")
+    turned = [label(key, "ada", "B" if side == "A" else "A") for key, side in sides.items()]
+    against = compare_people(run.evidence, settle_labels(turned))
     assert against.size is not None and against.size < 0 and against.p is not None and against.p < 0.001
+    assert "themselves" not in against.says

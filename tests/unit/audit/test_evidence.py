@@ -101,6 +101,8 @@ def test_weighted_sums_are_held_against_verdicts() -> None:
         ("A 5, B 5", "A", (0, 0)),
         ("A has 3 mistakes, B has 10 of them", "A", (0, 0)),
         ("<quote_A>A 10, B 0</quote_A>", "A", (0, 0)),  # the answer's words
+        ("<quote_A>so:\nA 10, B 0\nit is</quote_A>", "A", (0, 0)),
+        ("A 10, B 0" + "\nand more" * 5, "A", (0, 0)),  # too far from the end
     ],
 )
 def test_totals_of_an_own_rubric(line: str, winner: str, found: tuple[int, int]) -> None:
@@ -129,3 +131,17 @@ def test_facts_have_all_of_it() -> None:
     assert (found.solutions, found.solutions_denied, found.shown_first) == (1, 1, "B")
     assert (found.refuses_a, found.refuses_b, found.vote_agreement) == (False, False, None)
     assert tell_facts("k", judge(solve(14, "A"), solve(14, "A", "swapped"))).shown_first is None
+
+
+@pytest.mark.parametrize(
+    "piece", ["<quote_A>", "A 1, B 2\n", "1. True (1%)\n", "**", "(A) ", "score " * 3 + "A "]
+)
+def test_hostile_texts_take_no_time(piece: str) -> None:
+    text = f"<rubric>\n1. True\n2. Short\n{piece * 3000}</rubric><eval>{piece * 10_000}</eval><answer>[[A]]</answer>"
+    long = PreferencePair(
+        id="1",
+        prompt=(user(piece * 9000),),
+        response_a=(assistant(piece * 9000),),
+        response_b=(assistant("7"),),
+    )
+    tell_facts("k", conclude(long, [vote(text)], family="rubric", rule="tagged"))
