@@ -23,7 +23,7 @@ def audit_index(run: OpenRun, address: Address) -> tuple[Finding, ...]:
     columns = run.judgments.columns(*AUDIT_COLUMNS, query=query, with_labels=query.by_people)
     keys = run.judgments.keys(query)
     people = settle_labels(read_labels(run.folder))
-    agreement = compare_people(sort_evidence(columns, keys), people.labels, disputed=len(people.disputed))
+    agreement = compare_people(sort_evidence(columns, keys), people)
     return audit_columns(columns, keys, more=[agreement])
 
 
