@@ -31,6 +31,7 @@ VERBS = {
     "report": "sum a run up: an HTML page, Markdown or JSON",
     "rubrics": "list the criteria of judgments, and which decide",
     "calibrate": "fit a judge's probabilities to labels",
+    "attack": "try to talk a judge into the wrong answer",
     "serve": "serve the judge over HTTP, as a reward too",
     "bench": "score a judge on benchmarks",
     "probe": "find leaks and bias in preference data",
