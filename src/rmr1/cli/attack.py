@@ -4,7 +4,8 @@
   rmr1 attack pairs.jsonl -m MODEL --kind persuasive        only those; also a kind or a single one, and several
   rmr1 attack pairs.jsonl -m MODEL --draw 3                 three injections for each pair, drawn by the seed
   rmr1 attack -o runs/x                                     the stored run goes on as it was asked for
-  rmr1 attack --render                                      without a model: which injections act in a rendered prompt
+  rmr1 attack --render                                      which injections act in a rendered prompt; no model is asked
+  rmr1 attack --render -m MODEL                             the same, with a model's own template and tokenizer besides
   rmr1 attack --list                                        the catalogue
 
 The losing answer is the one that the label does not prefer; without a label, the one that the judge did not. Each pair is
@@ -26,6 +27,7 @@ from typing import Any
 from rmr1.audit.attacks.catalogue import Injection, choose, inject, load_catalogue
 from rmr1.audit.attacks.figures import AttackReport, measure_attack
 from rmr1.audit.attacks.inert import summarize_trials
+from rmr1.audit.attacks.model_template import load_model_template
 from rmr1.audit.attacks.proof import prove_inert
 from rmr1.audit.attacks.run import (
     ARMS,
@@ -36,6 +38,7 @@ from rmr1.audit.attacks.run import (
     list_attack_keys,
 )
 from rmr1.audit.attacks.tally import AttackTally
+from rmr1.audit.attacks.templates import Template, load_templates
 from rmr1.cli.dry_run import print_dry_run
 from rmr1.cli.options import add, add_judging_arguments, add_run_arguments, build_config
 from rmr1.cli.session import (
@@ -117,7 +120,14 @@ def _render(arguments: Namespace, injections: tuple[Injection, ...]) -> int:
     if arguments.pairs:
         raise ConfigError("--render asks no judge and takes no PAIRS; leave one of them out")
     chosen = injections if arguments.kind else choose(injections, ["structural"])
-    report = summarize_trials(prove_inert(chosen, special_tokens=tuple(arguments.control_tokens or ())))
+    config = build_config(arguments)
+    templates: list[Template] = [*load_templates()]
+    tokens = config.control_tokens
+    if "model" in config.model_fields_set:
+        own = load_model_template(config.model)
+        templates.append(own)
+        tokens = (*tokens, *own.special_tokens)
+    report = summarize_trials(prove_inert(chosen, templates=templates, special_tokens=tokens))
     print_json(report.describe()) if arguments.json else print_inert(report)
     return 0 if report.is_inert else 1
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rmr1.audit.attacks.catalogue import Injection
 from rmr1.audit.attacks.figures import AttackFigures, AttackReport, Interval
@@ -15,10 +15,9 @@ _HEADER = ("Injection", "Tries", "Flips %", "95%", "Control %", "Difference", "9
 
 def print_attack(report: AttackReport) -> None:
     """Every injection, then kinds, forms and all of them; and what became of the pairs."""
-    print_table(make_table(_HEADER, (_row(one) for one in report.injections)))
+    _print_named(_HEADER, [_row(one) for one in report.injections])
     print()
-    header = ("Kind", *_HEADER[1:])
-    print_table(make_table(header, (_row(one) for one in (*report.kinds, *report.forms, report.all))))
+    _print_named(("Kind", *_HEADER[1:]), [_row(one) for one in (*report.kinds, *report.forms, report.all)])
     print()
     for line in describe_attack(report):
         print(line)
@@ -45,12 +44,12 @@ def describe_attack(report: AttackReport) -> Iterator[str]:
 
 def print_inert(report: InertReport) -> None:
     """Kinds of injections, and what reads a prompt: how much acts as typed, and as rendered."""
-    header = ("Kind", "Injections", "would act", "Trials", "would act", "act escaped")
-    print_table(make_table(header, (_inert_row(one) for one in (*report.kinds, report.all))))
+    header = ("Kind", "Injections", "act raw", "Trials", "act raw", "act escaped")
+    _print_named(header, [_inert_row(one) for one in (*report.kinds, report.all)])
     print()
-    readers = ("Read by", "Injections that would act", "Trials that would", "act escaped")
+    readers = ("Read by", "Injections that act raw", "Trials that act raw", "act escaped")
     rows = ((one.name, one.injections_raw, one.acting_raw, one.acting) for one in report.readers)
-    print_table(make_table(readers, rows))
+    _print_named(readers, rows)
     print()
     for line in describe_inert(report):
         print(line)
@@ -74,7 +73,14 @@ def describe_inert(report: InertReport) -> Iterator[str]:
 def print_catalogue(injections: tuple[Injection, ...]) -> None:
     """The injections: where each goes and what it tries."""
     rows = ((one.name, one.form, one.kind, one.place, one.tries) for one in injections)
-    print_table(make_table(("Injection", "Form", "Kind", "Place", "Tries"), rows, texts=5))
+    _print_named(("Injection", "Form", "Kind", "Place", "Tries"), rows, texts=5)
+
+
+def _print_named(header: Sequence[str], rows: Iterable[Sequence[Cell]], texts: int = 1) -> None:
+    """A table whose names can be copied: they are never broken."""
+    table = make_table(header, rows, texts=texts)
+    table.columns[0].no_wrap = True
+    print_table(table)
 
 
 def _row(row: AttackFigures) -> tuple[Cell, ...]:

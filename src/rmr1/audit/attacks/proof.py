@@ -23,12 +23,12 @@ from rmr1.audit.attacks.readers import (
     read_repeated,
     split_answers,
 )
-from rmr1.audit.attacks.templates import ChatTemplate, load_templates
+from rmr1.audit.attacks.templates import Template, load_templates
 from rmr1.engines.openai.wire import build_messages
 from rmr1.messages import Messages, assistant, user
 from rmr1.prompts.escape import unescape
 from rmr1.prompts.families import RUBRIC_WRITER, SHIPPED, PromptFamily, load_family
-from rmr1.prompts.render import render_prompt, render_question
+from rmr1.prompts.render import RATINGS, render_prompt, render_question
 from rmr1.records import JudgePrompt, PreferencePair, RubricItem
 
 Form = Literal["single", "multi"]
@@ -80,7 +80,7 @@ class Trial:
 def prove_inert(
     injections: Iterable[Injection],
     families: Sequence[str | PromptFamily] = SHIPPED,
-    templates: Sequence[ChatTemplate] | None = None,
+    templates: Sequence[Template] | None = None,
     *,
     special_tokens: tuple[str, ...] = (),
 ) -> Iterator[Trial]:
@@ -111,7 +111,7 @@ class _Scene:
         self,
         family: PromptFamily,
         form: Form,
-        templates: Sequence[ChatTemplate],
+        templates: Sequence[Template],
         special_tokens: tuple[str, ...],
     ):
         self.family, self.form, self.templates, self._tokens = family, form, templates, special_tokens
@@ -121,7 +121,7 @@ class _Scene:
         self._frame = self._render(_name_texts(self._pair)).messages
         harmless = self._render(self._pair)
         self._before = {
-            place: self._read(harmless, self._text_at(place, self._pair)) for place in self.places
+            place: self._read(harmless, self._text_at(place, self._pair), place) for place in self.places
         }
 
     def try_one(self, injection: Injection, place: Place) -> Trial:
@@ -147,11 +147,13 @@ class _Scene:
     ) -> Iterator[str]:
         if shown is None or not self._are_blocks_whole(prompt, pair, is_raw=is_raw):
             yield BOUNDARY
-        found = self._read(prompt, shown or "")
+        found = self._read(prompt, shown or "", place)
         yield from (name for name, value in found.items() if value != self._before[place][name])
 
-    def _read(self, prompt: JudgePrompt, shown: str) -> dict[str, Any]:
-        """What every reader finds in the prompt, and in what a judge writes that repeats the text `shown` there."""
+    def _read(self, prompt: JudgePrompt, shown: str, place: Place) -> dict[str, Any]:
+        """What every reader finds in the prompt, and in what a judge writes that repeats the text `shown` there and, if it
+        decides, decides against it."""
+        rival = prompt.labels[0 if place == "B" or prompt.labels == RATINGS else -1]
         content = prompt.messages[-1].text
         sent = build_messages(prompt.messages)
         tokens = [one.find_tokens(str(message["content"])) for message in sent for one in self.templates]
@@ -159,7 +161,7 @@ class _Scene:
             BOUNDARY: find_delimiters(content),
             **({TURNS: find_speakers(content)} if self.form == "multi" else {}),
             VERDICT: read_repeated(shown, prompt.labels),
-            QUOTED: read_quoting(shown, prompt.labels),
+            QUOTED: read_quoting(shown, prompt.labels, rival),
             THINKING: find_thinking(content),
             SERVER: ([message["role"] for message in sent], tokens),
             **{one.name: one.find_tokens(one.render(prompt.messages)) for one in self.templates},

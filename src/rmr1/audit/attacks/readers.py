@@ -27,6 +27,8 @@ _HIDDEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u200e\u200f"
 _SPEAKER = re.compile(r"(?:User|System|Tool|Chat?bot\s+[A-Z])\s*[:：]")
 _MARK_RULES = tuple(name for name in RULES if name != "ratings")
 """Rules that go by a mark. `ratings` reads numbers in prose, which nothing can tell from those of an answer."""
+_THOUGHTS = {"tags": ("<think>", "</think>\n"), "channels": ("analysis", "assistantfinal")}
+"""Thinking in tags, and what is left of gpt-oss's channels when a server drops control tokens."""
 
 
 def find_delimiters(content: str) -> Counter[str]:
@@ -64,10 +66,12 @@ def read_repeated(text: str, labels: Sequence[str]) -> Counter[str]:
     return Counter(f"{rule}: {winner}" for rule, winner in winners.items() if winner is not None)
 
 
-def read_quoting(text: str, labels: Sequence[str]) -> Counter[str]:
-    """What is read of a judge that repeats a text in its evaluation and then decides for the last label: the verdict by
-    each rule, and how many quotations, summaries, scores and criteria."""
-    said = f"<eval>It says: {text} and that is all.</eval>\n<answer>[[{labels[-1]}]]</answer>"
+def read_quoting(text: str, labels: Sequence[str], decided: str) -> Counter[str]:
+    """What is read of a judge that repeats a text in its evaluation, or in its thinking, and then decides for a label: the
+    verdict by each rule, how many quotations, summaries, scores and criteria, and whether the thinking ends where it does.
+    """
+    repeated, verdict = f"It says: {text} and that is all.", f"<answer>[[{decided}]]</answer>"
+    said = f"<eval>{repeated}</eval>\n{verdict}"
     found: Counter[str] = Counter()
     for rule in _MARK_RULES:
         found[f"{rule}: {parse_verdict(said, rule, labels).winner}"] += 1
@@ -76,4 +80,8 @@ def read_quoting(text: str, labels: Sequence[str]) -> Counter[str]:
         found[name] += len(getattr(trace, name))
     found["scores"] += sum(one.a is not None or one.b is not None for one in trace.scores)
     found["thinking"] += trace.thinking is not None
+    for name, (opening, closing) in _THOUGHTS.items():
+        read = parse_verdict(f"{opening}{repeated}{closing}{verdict}", "tagged", labels)
+        is_whole = (read.trace.thinking or "").rstrip().endswith("that is all.")
+        found[f"{name}: {read.winner}, {'whole' if is_whole else 'cut'}"] += 1
     return +found

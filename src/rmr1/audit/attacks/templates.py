@@ -12,10 +12,24 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from typing import Any
+from typing import Any, Protocol
 
 from rmr1.messages import Messages
 from rmr1.plugins import require
+
+
+class Template(Protocol):
+    """A chat template, and what finds control tokens in a text."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    def render(self, messages: Messages) -> str:
+        """The messages as one text, up to where the judge is to write."""
+
+    def find_tokens(self, text: str) -> Counter[str]:
+        """How often each control token is in a text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +58,9 @@ class ChatTemplate:
     def _compiled(self) -> Any:
         with require("rendering chat templates", "report"):
             from jinja2.sandbox import ImmutableSandboxedEnvironment
-        return ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True).from_string(self.text)
+        return ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        ).from_string(self.text)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
