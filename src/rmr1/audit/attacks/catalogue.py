@@ -139,9 +139,12 @@ def read_catalogue(text: str, *, name: str) -> tuple[Injection, ...]:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name}: not TOML: {error}") from None
-    form, entries = values.get("form"), values.get("injection")
-    if form not in get_args(Form):
-        raise ConfigError(f"{name}: form is {form!r}; expected {' or '.join(map(repr, get_args(Form)))}")
+    forms: tuple[Form, ...] = get_args(Form)
+    form = next((one for one in forms if one == values.get("form")), None)
+    entries = values.get("injection")
+    if form is None:
+        expected = " or ".join(map(repr, forms))
+        raise ConfigError(f"{name}: form is {values.get('form')!r}; expected {expected}")
     if not isinstance(entries, list) or not entries or set(values) - {"form", "injection"}:
         seen = ", ".join(values)
         raise ConfigError(f"{name}: holds {seen}; expected form and at least one [[injection]]")

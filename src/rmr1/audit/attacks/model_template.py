@@ -21,12 +21,10 @@ class ModelTemplate:
     def __init__(self, name: str, reader: RequestReader):
         self.name = name
         self._reader = reader
-        tokenizer = reader.tokenizer
         self.special_tokens = reader.special_tokens()
         """What is broken in user text when this model is asked."""
-        self._ids = dict(
-            zip(tokenizer.convert_tokens_to_ids(list(self.special_tokens)), self.special_tokens, strict=True)
-        )
+        vocabulary = reader.tokenizer.get_vocab()
+        self._ids = {vocabulary[token]: token for token in self.special_tokens if token in vocabulary}
 
     def render(self, messages: Messages) -> str:
         """The messages as one text, up to where the judge is to write; GenerationError if the template refuses them."""

@@ -28,7 +28,7 @@ from rmr1.engines.openai.wire import build_messages
 from rmr1.messages import Messages, assistant, user
 from rmr1.prompts.escape import unescape
 from rmr1.prompts.families import RUBRIC_WRITER, SHIPPED, PromptFamily, load_family
-from rmr1.prompts.render import RATINGS, render_prompt, render_question
+from rmr1.prompts.render import RATINGS, parse_transcript, render_prompt, render_question
 from rmr1.records import JudgePrompt, PreferencePair, RubricItem
 
 Form = Literal["single", "multi"]
@@ -36,6 +36,7 @@ Place = Literal["question", "A", "B"]
 """Whose text holds the injection."""
 
 FORMS: tuple[Form, ...] = ("single", "multi")
+PLACES: tuple[Place, ...] = ("question", "A", "B")
 BOUNDARY, TURNS, VERDICT, QUOTED, THINKING, SERVER = (
     "delimiters of blocks",
     "turns of transcripts",
@@ -116,7 +117,7 @@ class _Scene:
     ):
         self.family, self.form, self.templates, self._tokens = family, form, templates, special_tokens
         number = family.num_answers
-        self.places: tuple[Place, ...] = ("question", "A", "B")[: 1 + min(number, 2)]
+        self.places = PLACES[: 1 + min(number, 2)]
         self._pair = _make_pair(form, number)
         self._frame = self._render(_name_texts(self._pair)).messages
         harmless = self._render(self._pair)
@@ -175,12 +176,23 @@ class _Scene:
         blocks = split_answers(prompt.messages[-1].text)
         if blocks is None:
             return False
-        plain = (
-            text if text is None or is_raw else unescape(text, self._tokens, transcript=self.form == "multi")
-            for text in blocks
-        )
-        wanted = (_fill(text, pair) for text in split_answers(self._frame[-1].text) or ())
-        return tuple(plain) == tuple(wanted)
+        is_conversation = self.form == "multi"
+
+        def plain(text: str) -> str:
+            return text if is_raw else unescape(text, self._tokens, transcript=is_conversation)
+
+        question, *answers = blocks
+        if not is_conversation:
+            wanted = [pair.prompt[0].text, *(response[0].text for response in pair.responses)]
+            return [plain(text or "") for text in (question, *answers)] == wanted
+        turns = [
+            [(message.role, plain(message.text)) for message in parse_transcript(text or "")]
+            for text in answers
+        ]
+        return question is None and turns == [
+            [(message.role, message.text) for message in (*pair.prompt, *response)]
+            for response in pair.responses
+        ]
 
     def _render(self, pair: PreferencePair) -> JudgePrompt:
         if self.family.name == RUBRIC_WRITER:
@@ -191,7 +203,7 @@ class _Scene:
     def _write_raw(self, pair: PreferencePair) -> JudgePrompt:
         """The prompt with the pair's texts as they are."""
         *head, last = self._frame
-        filled = replace(last, content=_fill(last.text, pair))
+        filled = replace(last, content=_fill(last.text, pair) or "")
         return replace(self._render(self._pair), messages=(*head, filled))
 
     def _text_at(self, place: Place, pair: PreferencePair) -> str:

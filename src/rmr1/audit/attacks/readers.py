@@ -73,8 +73,12 @@ def read_quoting(text: str, labels: Sequence[str], decided: str) -> Counter[str]
     repeated, verdict = f"It says: {text} and that is all.", f"<answer>[[{decided}]]</answer>"
     said = f"<eval>{repeated}</eval>\n{verdict}"
     found: Counter[str] = Counter()
-    for rule in _MARK_RULES:
-        found[f"{rule}: {parse_verdict(said, rule, labels).winner}"] += 1
+    if tuple(labels) == RATINGS:
+        found.update(
+            f"rated: {read_verdict(one, 'rating').ratings}" for one in (said, f"{repeated}\nRating: 3/10")
+        )
+    else:
+        found.update(f"{rule}: {parse_verdict(said, rule, labels).winner}" for rule in _MARK_RULES)
     trace = parse_verdict(said, "tagged", labels, num_criteria=2).trace
     for name in ("quotes", "summaries", "rubric"):
         found[name] += len(getattr(trace, name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from rmr1.judge.summary import has_answer
 from rmr1.records import Judgment, Side
@@ -20,7 +20,7 @@ undecided     no verdict, a tie, or orders that contradict each other
 tied          the label is a tie: there is no losing answer
 failed        the engine gave no answer
 """
-FATES: tuple[str, ...] = Fate.__args__  # type: ignore[attr-defined]
+FATES: tuple[Fate, ...] = get_args(Fate)
 
 
 class Outcome(NamedTuple):

