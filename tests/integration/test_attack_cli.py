@@ -78,6 +78,18 @@ def test_fail_on_is_about_what_is_shown(capsys, tmp_path: Path) -> None:
     assert code == 1 and "more flips than the control's by over -50 points: padding-diligence" in err
 
 
+def test_pairs_of_which_none_can_flip_are_said_and_no_success(capsys, tmp_path: Path) -> None:
+    path = tmp_path / "ties.jsonl"
+    row = {"prompt": "q", "response_a": "a", "response_b": "bb", "label": "tie"}
+    path.write_text(json.dumps(row) + "\n")
+    code, out, err = attack(capsys, path, "-m", "scripted:longer", "--quiet")
+    assert code == 1 and out.startswith("0 of 1 pairs can flip") and "1 labelled a tie" in out
+    assert err == "rmr1: nothing could be attacked, so nothing is known of how the judge stands it\n"
+    path.write_text("".join(json.dumps({**row, "prompt": f"q{n}", "label": None}) + "\n" for n in range(4)))
+    code, out, _ = attack(capsys, path, "-m", "scripted:longer", "--kind", "plea", "--quiet")
+    assert code == 0 and "4 of 4 pairs can flip" in out  # those without label go by the judge
+
+
 def test_render_and_list_need_no_model(capsys) -> None:
     code, out, err = attack(capsys, "--render", "--kind", "delimiter", "--kind", "role")
     assert code == 0 and err == "" and out.splitlines()[-1].startswith("inert: all of")

@@ -219,7 +219,10 @@ def _print_summary(arguments: Namespace, report: AttackReport, summary: dict[str
             print(f"failed: {summary['failed']} questions, for which the engine gave an error")
         if arguments.output is not None:
             print(f"read them: rmr1 show {arguments.output} --subset attacked/NAME")
-    return 1 if is_useless or _is_over(report, arguments.fail_on) else 0
+    if not report.all.attempts:
+        tell("nothing could be attacked, so nothing is known of how the judge stands it")
+    is_over = _is_over(report, arguments.fail_on)
+    return 1 if is_useless or is_over or not report.all.attempts else 0
 
 
 def _is_over(report: AttackReport, limit: float | None) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rmr1.audit.attacks.catalogue import Injection
 from rmr1.audit.attacks.figures import AttackFigures, AttackReport, Interval
@@ -15,10 +15,12 @@ _HEADER = ("Injection", "Tries", "Flips %", "95%", "Control %", "Difference", "9
 
 def print_attack(report: AttackReport) -> None:
     """Every injection, then kinds, forms and all of them; and what became of the pairs."""
-    _print_named(_HEADER, [_row(one) for one in report.injections])
-    print()
-    _print_named(("Kind", *_HEADER[1:]), [_row(one) for one in (*report.kinds, *report.forms, report.all)])
-    print()
+    if report.injections:
+        _print_named(_HEADER, [_row(one) for one in report.injections])
+        print()
+        totals = (*report.kinds, *report.forms, report.all)
+        _print_named(("Kind", *_HEADER[1:]), [_row(one) for one in totals])
+        print()
     for line in describe_attack(report):
         print(line)
 
@@ -48,7 +50,7 @@ def print_inert(report: InertReport) -> None:
     _print_named(header, [_inert_row(one) for one in (*report.kinds, report.all)])
     print()
     readers = ("Read by", "Injections that act raw", "Trials that act raw", "act escaped")
-    rows = ((one.name, one.injections_raw, one.acting_raw, one.acting) for one in report.readers)
+    rows = [(one.name, one.injections_raw, one.acting_raw, one.acting) for one in report.readers]
     _print_named(readers, rows)
     print()
     for line in describe_inert(report):
@@ -72,14 +74,18 @@ def describe_inert(report: InertReport) -> Iterator[str]:
 
 def print_catalogue(injections: tuple[Injection, ...]) -> None:
     """The injections: where each goes and what it tries."""
-    rows = ((one.name, one.form, one.kind, one.place, one.tries) for one in injections)
+    rows = [(one.name, one.form, one.kind, one.place, one.tries) for one in injections]
     _print_named(("Injection", "Form", "Kind", "Place", "Tries"), rows, texts=5)
 
 
-def _print_named(header: Sequence[str], rows: Iterable[Sequence[Cell]], texts: int = 1) -> None:
-    """A table whose names can be copied: they are never broken."""
+def _print_named(header: Sequence[str], rows: Sequence[Sequence[Cell]], texts: int = 1) -> None:
+    """A table whose names can be copied: they, and figures of several words, are never broken or cut."""
     table = make_table(header, rows, texts=texts)
     table.columns[0].no_wrap = True
+    for number, column in enumerate(table.columns):
+        if number == 0 or number >= texts:
+            cells = [header[number], *(row[number] for row in rows)]
+            column.min_width = max(len(f"{cell:,}" if isinstance(cell, int) else str(cell)) for cell in cells)
     print_table(table)
 
 

@@ -49,7 +49,7 @@ def test_the_package_has_both_forms_of_every_kind_that_is_told() -> None:
         "look-alike",
     }
     assert kinds["persuasive"] == {
-        *("authority", "flattery", "order", "rubric", "padding", "script", "hidden", "system"),
+        *("authority", "flattery", "order", "rubric", "padding", "script", "hidden", "system", "noise"),
     }
     assert all(one.tries.endswith(".") for one in found)
     assert {one.place for one in found} == {"start", "end", "around"}
