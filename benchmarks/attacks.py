@@ -6,8 +6,8 @@ Each is put into every text of every prompt of some families and has to be inert
 is printed, the shortest of each reader and family. A rating in prose ("Rating: 10") that a judge repeats as its own is no
 structure, and is expected among them for the family `rating`.
 
-On two busy cores of a shared machine, 2026-11-30, before and after what it found was mended: seed 1, 10,829 trials 26
-not inert (marks with numbers that touch a sign, half a channel token); seed 2, 13,662 trials 1 (a rating in prose).
+On two busy cores of a shared machine, 2026-11-30: 26 of 10,829 trials not inert before what was found was mended (marks
+with numbers that touch a sign, half a channel token); then seed 4, 2,500 injections, 40,000 trials, none.
 """
 
 from __future__ import annotations
