@@ -32,6 +32,7 @@ VERBS = {
     "audit": "ask whether a judge is to be trusted, and which labels are wrong",
     "rubrics": "list the criteria of judgments, and which decide",
     "calibrate": "fit a judge's probabilities to labels",
+    "attack": "try to talk a judge into the wrong answer",
     "serve": "serve the judge over HTTP, as a reward too",
     "bench": "score a judge on benchmarks",
     "probe": "find leaks and bias in preference data",

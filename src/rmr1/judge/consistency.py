@@ -66,7 +66,7 @@ def do_differ(orders: tuple[str | None, str | None] | None) -> bool:
     return orders is not None and None not in orders and orders[0] != orders[1]
 
 
-def difference_interval(first: int, second: int, total: int) -> tuple[float, float]:
+def difference_interval(first: float, second: float, total: float) -> tuple[float, float]:
     """95% interval of the difference of two shares of the same `total` items, of which none is in both.
 
     The Wald interval of a paired difference after one item is added to either share and two to the total, so that it

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from rmr1.judge.settings import JudgeSettings, Placement
 from rmr1.prompts import PromptFamily, render_prompt
 from rmr1.records import JudgePrompt, Kind, Order, PreferencePair, RubricItem, Side
-from rmr1.store.keys import seed_for
+from rmr1.store.keys import seed_for, split_variant
 
 PLACES: tuple[Order, ...] = ("given", "swapped", "swapped_c", "swapped_d")
 """The order that puts the pair's A to each of the four places of a choice."""
@@ -27,7 +27,8 @@ def orders_for(
     """The orders a pair is asked in, or with all `PLACES` a choice among four."""
     if placement == "given":
         return ("given",)
-    number, first = len(among), seed_for(seed, "placement", key) % len(among)
+    item, _ = split_variant(key)  # a variant stands where its item does
+    number, first = len(among), seed_for(seed, "placement", item) % len(among)
     drawn = (among[first], among[(first + number // 2) % number])
     return drawn if placement == "both" else drawn[:1]
 

@@ -29,13 +29,14 @@ class PairSource:
     """Pairs up to the limit."""
     num_invalid: int
 
-    def pairs(self) -> Iterator[PreferencePair]:
-        """Up to the limit."""
-        return read_several(self.sources, errors=[], limit=self.config.limit, **self.config.reading())
+    def pairs(self, *, limited: bool = True) -> Iterator[PreferencePair]:
+        """Up to the limit, or all."""
+        limit = self.config.limit if limited else None
+        return read_several(self.sources, errors=[], limit=limit, **self.config.reading())
 
     def keys(self) -> Iterator[str]:
         """The keys of all its pairs, those beyond the limit among them."""
-        return list_keys(read_several(self.sources, errors=[], **self.config.reading()))
+        return list_keys(self.pairs(limited=False))
 
     def describe(self) -> dict[str, Any]:
         """The data section of run.json, for people: what is compared are the pairs themselves."""

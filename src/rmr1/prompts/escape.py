@@ -109,7 +109,10 @@ _NEEDLES = {"a": "ssistant"}
 
 _ALONE = r"(?<![A-Za-z0-9_)\]$\[\\]\[)(?<![A-Za-z0-9]\(\[)"
 """What stands behind the first bracket of a mark: no name, index or call touches it."""
-_RATING = "10|[1-9]"
+_UNTOUCHED = r"(?<![A-Za-z0-9_)\]][\[［【])"
+"""The same of a mark with a number, which may be read also behind a sign."""
+_NUMBER_MARK = r"[\[［【][^\[\]［］【】0-9０-９]{0,20}[0-9０-９][^\[\]［］【】]{0,40}[\]］】]{2}"
+"""What follows the first bracket of `[[7]]`, `[[Rating: 7/10]]` and `【【７】】`."""
 
 _SLASHES = (r"\\*", r"\\+")
 """What may stand between a token's first character and the rest: as written, and when escaped."""
@@ -160,8 +163,12 @@ def _known_passes(ratings: bool, escaped: bool) -> tuple[_Pass, ...]:
         )
         for first, shapes in rests.items()
     ]
-    alone = f"[E-Z]|{_RATING}" if ratings else "[E-Z]"
-    passes.append(_Pass("[", re.compile(rf"(\[){_ALONE}({slashes})(\[{_S}(?:{alone}){_S}{_CLOSE})")))
+    passes.append(_Pass("[", re.compile(rf"(\[){_ALONE}({slashes})(\[{_S}[E-Z]{_S}{_CLOSE})")))
+    if ratings:
+        passes += [
+            _Pass(first, re.compile(rf"({re.escape(first)}){_UNTOUCHED}({slashes})({_NUMBER_MARK})"))
+            for first in "[［【"
+        ]
     return tuple(passes)
 
 

@@ -151,7 +151,8 @@ def _find_brackets(text: str) -> list[Mark]:
 
 
 def _find_channels(text: str) -> list[Mark]:
-    if "<|channel" not in text and "<channel|>" not in text:
+    found_marks = list(_CHANNEL.finditer(text)) if "<|channel" in text or "<channel|>" in text else []
+    if not found_marks:  # half a token, in what a judge quotes, is none
         start = len(text) - len(text.lstrip())
         if not text.startswith("analysis", start):
             return []
@@ -160,7 +161,7 @@ def _find_channels(text: str) -> list[Mark]:
             marks.insert(0, Mark(start, start + len("analysis"), "analysis", False))
         return marks
     marks = []
-    for found in _CHANNEL.finditer(text):
+    for found in found_marks:
         if found["channel"] is None:
             marks.append(Mark(found.start(), found.end(), "<|channel>", found["gemma"] is None))
             continue

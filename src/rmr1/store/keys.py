@@ -1,7 +1,8 @@
 """Keys of items, and a counter of keys that fits millions in little memory.
 
 A key is the hash of the item's content and its occurrence number: benchmarks hold identical rows, and exact
-scoring counts them all, so the second of two equal rows is an item of its own.
+scoring counts them all, so the second of two equal rows is an item of its own. An item may be asked about in variants,
+such as with an injection in an answer; their keys name it.
 """
 
 from __future__ import annotations
@@ -64,6 +65,17 @@ def number_items(pairs: Iterable[PreferencePair]) -> Iterator[tuple[tuple[str, .
 def format_key(digest: bytes, occurrence: int) -> str:
     """`<32 hex digits>` for the first occurrence, `<32 hex digits>-1` for the second."""
     return digest.hex() if occurrence == 0 else f"{digest.hex()}-{occurrence}"
+
+
+def vary_key(key: str, name: str) -> str:
+    """The key of a variant of an item, which stands in its prompts where the item does: `<key>+<name>`."""
+    return f"{key}+{name}"
+
+
+def split_variant(key: str) -> tuple[str, str]:
+    """The key of the item and the variant's name; "" if the key is that of the item itself."""
+    item, _, name = key.partition("+")
+    return item, name
 
 
 def seed_for(seed: int, *parts: str) -> int:

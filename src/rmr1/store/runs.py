@@ -29,7 +29,7 @@ from rmr1.records import NO_TEXT, Judgment
 from rmr1.store.codec import dump_record, dumps, load_judgment, loads
 from rmr1.store.folder import LEAVE, open_folder
 from rmr1.store.identity import describe_differences
-from rmr1.store.keys import KeyCounter, format_key, marked_digest, stored_digest
+from rmr1.store.keys import KeyCounter, format_key, marked_digest, split_variant, stored_digest
 from rmr1.store.lines import append_line, cut_torn_line
 from rmr1.store.replace import read_json, replacing, write_json, write_text, writing
 
@@ -354,6 +354,8 @@ class KeyReader:
         """The key of the item in line `number`, from 1."""
         key: str = line["key"]
         pair = line.get("pair")
+        if split_variant(key)[1]:
+            return key
         if not isinstance(pair, dict) or not isinstance(id := pair.get("id"), str) or own_id(id) == id:
             return key
         prefix = key.partition("-")[0]

@@ -145,6 +145,7 @@ class RequestReader(Reader):
         end = self.chat.end_token
         is_own = end is not None and end not in end_tokens and end < self.num_embeddings
         self._own_end = end if is_own else None
+        self._folded = self._find_folded()
         self.end_tokens = frozenset(end_tokens) | ({self._own_end} if self._own_end is not None else set())
         self._verdict_tokens: dict[tuple[str, ...], VerdictTokens] = {}
         self._encoded: dict[tuple[int, datetime], tuple[Messages, tuple[str, list[int]]]] = {}
@@ -161,6 +162,31 @@ class RequestReader(Reader):
             if token.special or is_control(token.content):
                 found[token.content] = None
         return tuple(found)
+
+    def encode(self, messages: Messages, pair_id: str) -> tuple[str, list[int]]:
+        """The messages' text and its tokens; as `Reader.encode`, and Unreadable if the tokenizer would make a control token
+        of what users wrote."""
+        for message in messages if self._folded else ():
+            for token in encode_text(self.tokenizer, message.text):
+                if token in self._folded:
+                    raise Unreadable(
+                        f"the texts hold what this tokenizer turns into the control token {self._folded[token]!r}, spelt "
+                        "otherwise"
+                    )
+        return super().encode(messages, pair_id)
+
+    def _find_folded(self) -> dict[int, str]:
+        """Control tokens, by their numbers, that are looked for in normalised text, where other spellings are the same:
+        full-width letters, capitals, hidden characters. Escaping knows the spelling alone."""
+        normalizer = getattr(getattr(self.tokenizer, "backend_tokenizer", None), "normalizer", None)
+        if normalizer is None:
+            return {}
+        names = set(self.special_tokens()) - {self.tokenizer.unk_token}
+        return {
+            number: token.content
+            for number, token in self.tokenizer.added_tokens_decoder.items()
+            if token.normalized and token.content in names
+        }
 
     def prepare(self, request: Request, params: SamplingParams) -> Prepared | Generation:
         """The request as tokens, or the generation that says why it cannot be answered; raises as `encode`."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import AddedToken, normalizers
 
 from rmr1.engines.base import Request, SamplingParams, ScoreRequest
 from rmr1.engines.hf.chat import Chat, find_lost
-from rmr1.engines.hf.reader import Prepared, RequestReader
+from rmr1.engines.hf.reader import Prepared, RequestReader, Unreadable
 from rmr1.engines.hf.scorer import ConversationReader
 from rmr1.engines.hf.tokens import encode_text
 from rmr1.errors import CheckpointError, GenerationError, RunError
@@ -109,6 +110,40 @@ def test_the_templates_end_joins_those_that_the_checkpoint_names() -> None:
     assert read(end_tokens=(1, end)).describe() == MERGED
     # A token that the model does not know is never written.
     assert read(num_embeddings=end).end_tokens == {1} and read(num_embeddings=end).describe() == MERGED
+
+
+@pytest.mark.parametrize(
+    ("normalizer", "spelt"),
+    [
+        (normalizers.NFKC(), "＜|bang|＞"),
+        (normalizers.Lowercase(), "<|BANG|>"),
+        (normalizers.Replace("\u200b", ""), "<|ba\u200bng|>"),
+    ],
+    ids=["NFKC", "Lowercase", "Replace"],
+)
+def test_another_spelling_that_the_tokenizer_levels_to_a_control_token_is_refused(
+    normalizer: Any, spelt: str
+) -> None:
+    """Escaping knows how a token is spelt, and some tokenizers look for it in normalised text."""
+    tokenizer: Any = build_tokenizer()
+
+    def read() -> RequestReader:
+        size = len(tokenizer)
+        return RequestReader(
+            name="x", end_tokens=(), tokenizer=tokenizer, num_embeddings=size, max_model_len=None
+        )
+
+    tokenizer.add_tokens([AddedToken("<|bang|>", normalized=True, special=False)])
+    assert read().encode((user(spelt),), "p")  # nothing is levelled
+    tokenizer.backend_tokenizer.normalizer = normalizer
+    bang = tokenizer.convert_tokens_to_ids("<|bang|>")
+    assert bang in tokenizer(spelt)["input_ids"]
+    with pytest.raises(Unreadable, match=r"turns into the control token '<\|bang\|>', spelt otherwise"):
+        read().encode((user("So"), assistant(spelt)), "p")
+    assert bang not in read().encode((user("<\\|bang|>"),), "p")[1]
+    # One that is looked for as it is spelt cannot be written otherwise.
+    text = spelt.replace("bang", "im_end").replace("BANG", "IM_END").replace("ba\u200bng", "im_\u200bend")
+    assert read().encode((user(text),), "p")
 
 
 @pytest.mark.parametrize("name", REFUSED)
