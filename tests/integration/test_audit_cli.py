@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from rmr1.store.runs import open_run
 from rmr1.viewer.index import Index
 
 DESCRIPTION: dict[str, Any] = {"data": {}, "model": {}, "prompt": {}, "settings": {}, "model_name": "by hand"}
-RECORDED = Path(os.environ.get("RMR1_SHARED", "shared")) / "data/judge-outputs/judgebench"
 
 
 def make_judgment(number: int, *, given: str = "A", swapped: str = "B", quote: str = "long") -> Judgment:
@@ -229,11 +227,10 @@ def test_a_report_has_the_audits_in_every_form(tmp_path: Path, capsys: pytest.Ca
     assert "<h2>Audits</h2>" in (tmp_path / "page.html").read_text()
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded judges are not here")
 def test_recorded_judges_are_audited_as_they_are_and_as_runs(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: Path
 ) -> None:
-    source = next(RECORDED.glob("*claude-3-haiku*.jsonl.gz"))
+    source = next((shared / "data/judge-outputs/judgebench").glob("*claude-3-haiku*.jsonl.gz"))
     assert audit(source, "--json") == 0
     found = json.loads(capsys.readouterr().out)["runs"][0]["audits"]
     position = next(one for one in found if one["name"] == "position")
