@@ -107,7 +107,7 @@ def test_filters_are_in_the_address(watched: Watched) -> None:
     assert page.locator(".found").inner_text().startswith("1 to 1 of 1")
     page.reload()
     assert page.get_by_label("Words").input_value() == "Spain"
-    page.get_by_role("link", name="take away: orders disagree").click()
+    page.get_by_role("link", name="remove: orders disagree").click()
     assert "flips" not in page.url and "q=Spain" in page.url
 
 
