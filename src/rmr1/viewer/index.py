@@ -56,6 +56,8 @@ class Listing:
     total: int
     is_total_exact: bool
     """Whether `total` is all there are, or what they are at least."""
+    is_sorted: bool = True
+    """Whether the rows are in the query's sequence; if too many match, they are in the run's."""
 
 
 class Index:
@@ -208,7 +210,13 @@ class Index:
         with self._reading() as connection:
             found = find_page(connection, query, start, limit)
             rows = _read_rows(connection, found.numbers)
-        return Listing(rows=rows, start=start, total=found.total, is_total_exact=found.is_total_exact)
+        return Listing(
+            rows=rows,
+            start=start,
+            total=found.total,
+            is_total_exact=found.is_total_exact,
+            is_sorted=found.is_sorted,
+        )
 
     def neighbours(self, query: Query, number: int) -> tuple[int | None, int | None]:
         """The judgments before and behind this one in the query's sequence; None at an end."""

@@ -35,6 +35,7 @@ def describe_list(run: OpenRun, address: Address, fault: str | None) -> dict[str
         "total": 0 if fault else found.total,
         "named": None if named is None else (one_line(words), f"items/{named}"),
         "is_total_exact": found.is_total_exact,
+        "is_sorted": found.is_sorted,
         "first": found.start + 1,
         "last": last,
         "previous_page": address.link(page=address.page - 1) or "?" if address.page > 1 else None,

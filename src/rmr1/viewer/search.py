@@ -8,12 +8,15 @@ their sequence until the page is full.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rmr1.audit.figures import ALIKE
 from rmr1.audit.filters import SHORTEST_KEY, Filter
-from rmr1.errors import ConfigError
+from rmr1.errors import ConfigError, DataError
 from rmr1.report.rows import clean
 from rmr1.store.codec import shorten
 from rmr1.viewer.schema import read_state
@@ -65,6 +68,8 @@ _WRONG_BY_PEOPLE = (
 )
 RARE = 20_000
 """Judgments up to which those that hold a word are tested one by one."""
+PATIENCE = 0.7
+"""Seconds that a page may take to be put in sequence and counted."""
 MOST_COUNTED = 5_000_000
 """Judgments up to which what is found is counted; a million takes up to half a second."""
 
@@ -146,6 +151,8 @@ class Found(NamedTuple):
     total: int
     is_total_exact: bool
     """Whether `total` is all there are, or what they are at least."""
+    is_sorted: bool = True
+    """Whether they are in the query's sequence; too many are left in the run's."""
 
 
 class _Source(NamedTuple):
@@ -176,17 +183,62 @@ class _Source(NamedTuple):
 
 
 def find_page(connection: sqlite3.Connection, query: Query, start: int, limit: int) -> Found:
-    """The numbers of the page that begins with the `start`th judgment, from 0."""
+    """The numbers of the page that begins with the `start`th judgment, from 0. If so many match that putting them into the
+    query's sequence takes long, the page is in the run's, and they are not counted.
+
+    Raises:
+        DataError: that takes long, too.
+    """
+    try:
+        with _bounded(connection):
+            return _find_page(connection, query, start, limit)
+    except sqlite3.OperationalError as error:
+        if not _is_interrupted(error):
+            raise
+    plain = replace(query, sort="place", is_descending=False)
+    source = _choose_source(connection, plain)
+    try:
+        with _bounded(connection):
+            numbers = _select(connection, source, plain, start, limit)
+    except sqlite3.OperationalError as error:
+        if not _is_interrupted(error):
+            raise
+        raise DataError("too many judgments match to be gone through; add a rarer word or a filter") from None
+    return Found(numbers, start + len(numbers) + (len(numbers) == limit), False, query.sort == "place")
+
+
+def _find_page(connection: sqlite3.Connection, query: Query, start: int, limit: int) -> Found:
     source = _choose_source(connection, query)
-    found = connection.execute(
-        f"select facts.number from {source.sql} {source.order(query)} limit ? offset ?",
-        (*source.values, limit, start),
-    )
-    numbers = tuple(number for (number,) in found)
+    numbers = _select(connection, source, query, start, limit)
     if source.total is not None:
         return Found(numbers, source.total, True)
     total = _count(connection, source)
     return Found(numbers, min(total, MOST_COUNTED), total <= MOST_COUNTED)
+
+
+def _select(
+    connection: sqlite3.Connection, source: _Source, query: Query, start: int, limit: int
+) -> tuple[int, ...]:
+    found = connection.execute(
+        f"select facts.number from {source.sql} {source.order(query)} limit ? offset ?",
+        (*source.values, limit, start),
+    )
+    return tuple(number for (number,) in found)
+
+
+@contextmanager
+def _bounded(connection: sqlite3.Connection) -> Iterator[None]:
+    """Interrupt what is asked meanwhile after `PATIENCE` seconds."""
+    end = time.monotonic() + PATIENCE
+    connection.set_progress_handler(lambda: time.monotonic() > end, 10_000)
+    try:
+        yield
+    finally:
+        connection.set_progress_handler(None, 0)
+
+
+def _is_interrupted(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT
 
 
 def find_neighbours(

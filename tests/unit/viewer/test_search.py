@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +18,7 @@ from rmr1.store.labels import HumanLabel, append_label
 from rmr1.store.runs import read_judgments
 from rmr1.viewer import search
 from rmr1.viewer.index import Index
-from rmr1.viewer.search import Query
+from rmr1.viewer.search import Found, Query
 from rmr1.viewer.words import MOST_TERMS, spell, write_match
 
 from .varied import ODD, SUBSETS, WORDS, key_of, write_run
@@ -229,3 +231,36 @@ def test_what_is_too_much_to_count_is_told_as_the_least(
     monkeypatch.setattr(search, "MOST_COUNTED", 5)
     capped = index.search(query, 0, 4)
     assert (capped.total, capped.is_total_exact, capped.rows) == (5, False, found.rows)
+
+
+def test_what_takes_long_is_shown_in_the_sequence_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once putting in sequence is interrupted: rows of the run's sequence, not counted, and said to be unsorted."""
+    with Index.open(write_run(tmp_path / "x", 120)) as index:
+        index.refresh()
+        query = Query(sort="tokens", is_descending=True)
+        sorted_rows = index.search(query, limit=7)
+        assert sorted_rows.is_sorted and sorted_rows.is_total_exact
+        calls = []
+
+        def interrupt_first(*arguments: object) -> Found:
+            calls.append(arguments)
+            error = sqlite3.OperationalError("interrupted")
+            error.sqlite_errorcode = sqlite3.SQLITE_INTERRUPT  # type: ignore[attr-defined]
+            raise error
+
+        monkeypatch.setattr(search, "_find_page", interrupt_first)
+        found = index.search(query, start=7, limit=7)
+        assert calls and not found.is_sorted and not found.is_total_exact
+        assert [row.number for row in found.rows] == list(range(8, 15)) and found.total == 15
+
+
+def test_a_query_is_really_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "PATIENCE", -1.0)
+    connection = sqlite3.connect(":memory:")
+    endless = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
+    with pytest.raises(sqlite3.OperationalError) as raised, search._bounded(connection):
+        connection.execute(endless).fetchone()
+    assert search._is_interrupted(raised.value)
+    assert connection.execute("select 1").fetchone() == (1,)
