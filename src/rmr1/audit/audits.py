@@ -24,7 +24,7 @@ AUDITS = (
     *(POSITION, LENGTH, MARKDOWN, REFUSAL, GROUNDING, CALIBRATION, VOTES, SOLUTION, WEIGHTS),
     *(TWINS, LEVEL, HINGE),
 )
-"""In the sequence in which they are shown."""
+"""All audits, in the sequence in which they are shown."""
 AUDIT_COLUMNS = tuple(dict.fromkeys(name for audit in AUDITS for name in audit.columns))
 """The fields of `Facts` that `audit_columns` reads."""
 
@@ -39,7 +39,11 @@ def audit_columns(
         keys: the judgments' keys, in the same sequence, as text or bytes.
         more: findings of the same judge by other means, which share in the chance of a false alarm.
     """
-    evidence = sort_evidence(columns, keys)
+    return audit_evidence(sort_evidence(columns, keys), more=more)
+
+
+def audit_evidence(evidence: Evidence, *, more: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+    """`audit_columns` of what `sort_evidence` gives."""
     return raise_alarms([*(audit.examine(audit, evidence) for audit in AUDITS), *more])
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rmr1.audit.agreement import Run, compare_people, compare_runs
-from rmr1.audit.audits import AuditGathering
+from rmr1.audit.audits import AuditGathering, audit_evidence
 from rmr1.audit.facts import tell_facts
 from rmr1.audit.filters import Filter
 from rmr1.audit.finding import Finding, raise_alarms
@@ -58,7 +58,7 @@ def audit_run(source: str | Path, wanted: Filter | None = None) -> AuditedRun:
     name = _FORM.sub("", source.resolve().name)
     return AuditedRun(
         name=name,
-        findings=gathering.findings([agreement]),
+        findings=audit_evidence(evidence, more=[agreement]),
         run=Run(name=name, evidence=evidence),
         ids=ids,
     )

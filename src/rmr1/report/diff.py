@@ -42,7 +42,7 @@ class Diff:
     """Two texts as one sequence of pieces; those of one text, joined, are that text."""
 
     pieces: tuple[DiffPiece, ...]
-    """In reading order, none empty, neighbours of different kinds, "a" before "b"."""
+    """Pieces are in reading order, none is empty, neighbours are of different kinds, and "a" comes before "b"."""
     unit: Literal["word", "line"]
     """"line" if a stretch was too long to be compared by words."""
 

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rmr1.audit.agreement import compare_people
-from rmr1.audit.audits import AuditGathering
+from rmr1.audit.audits import AuditGathering, audit_evidence
 from rmr1.audit.facts import tell_facts
 from rmr1.audit.figures import FIGURE_COLUMNS, Figures, measure
 from rmr1.audit.finding import Finding
@@ -92,7 +92,8 @@ def build_report(selection: Selection, *, most: int, seed: int) -> ReportData:
             worst.offer(key, judgment, -(facts.confidence or 0.0), drawn)
         sample.offer(key, judgment, drawn)
     figures = replace(measure(gathering.columns()), people_labels=people, disputed=disputed)
-    people_agree = compare_people(gathering.evidence(), selection.people)
+    evidence = gathering.evidence()
+    people_agree = compare_people(evidence, selection.people)
     shown: set[str] = set()
     return ReportData(
         folder=selection.folder.resolve().name,
@@ -100,7 +101,7 @@ def build_report(selection: Selection, *, most: int, seed: int) -> ReportData:
         created=str(selection.description.get("created") or ""),
         conditions=selection.wanted.describe(),
         overview=figures,
-        findings=gathering.findings([people_agree]),
+        findings=audit_evidence(evidence, more=[people_agree]),
         worst=_take(worst, most, shown),
         flips=_take(flips, most, shown),
         sample=_take(sample, most, shown),

@@ -79,7 +79,7 @@ def mark_turns(messages: Messages, quotes: Sequence[LinkedQuote] = (), most: int
 
 
 def _name_step(message: Message, messages: Messages) -> str:
-    """Who speaks; of a tool's result which tool, if the call or the result names it."""
+    """The speaker's role, or the tool of a result if the call or the result names it."""
     if message.role != "tool":
         calls = ", ".join(call.name for call in message.tool_calls)
         return f"{message.role}, calls {calls}" if calls else message.role

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rmr1.audit.agreement import compare_people
-from rmr1.audit.audits import AUDIT_COLUMNS, audit_columns, sort_evidence
+from rmr1.audit.audits import AUDIT_COLUMNS, audit_evidence, sort_evidence
 from rmr1.audit.finding import Finding
 from rmr1.report.sentences import format_finding
 from rmr1.screen import one_line
@@ -21,10 +21,9 @@ def audit_index(run: OpenRun, address: Address) -> tuple[Finding, ...]:
     """The findings of every audit of the judgments that are asked for, from the index's columns alone."""
     query = address.query
     columns = run.judgments.columns(*AUDIT_COLUMNS, query=query, with_labels=query.by_people)
-    keys = run.judgments.keys(query)
+    evidence = sort_evidence(columns, run.judgments.keys(query))
     people = settle_labels(read_labels(run.folder))
-    agreement = compare_people(sort_evidence(columns, keys), people)
-    return audit_columns(columns, keys, more=[agreement])
+    return audit_evidence(evidence, more=[compare_people(evidence, people)])
 
 
 def describe_trust(run: OpenRun, address: Address) -> dict[str, Any]:
