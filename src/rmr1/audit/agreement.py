@@ -102,7 +102,7 @@ class Run:
 
     name: str
     evidence: Evidence
-    """With the columns `winner` and `prompt`."""
+    """It has the columns `winner` and `prompt`."""
 
     def by_key(self) -> dict[str, int]:
         """Key -> place."""
@@ -143,7 +143,7 @@ def compare_runs(runs: Sequence[Run]) -> tuple[Finding, ...]:
 
 
 def _compare(runs: Sequence[Run], places: Sequence[Mapping[str, int]], chosen: tuple[int, ...]) -> Finding:
-    """Of two runs kappa, of more alpha; of the items that all of them have."""
+    """The agreement over the items that all of them have: kappa of two runs, alpha of more."""
     shared = [key for key in places[chosen[0]] if all(key in places[number] for number in chosen[1:])]
     names = (
         " and ".join(runs[number].name for number in chosen)

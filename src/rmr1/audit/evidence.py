@@ -160,8 +160,7 @@ def find_twins(wordings: tuple[str, ...]) -> frozenset[int]:
 
 
 def share_agreeing(judgment: Judgment) -> float | None:
-    """Of all pairs of votes that answer the same prompt and have a verdict, the share that name the same side; None if there
-    are none."""
+    """The share of pairs of votes, on the same prompt and with a verdict each, that name the same side; None if there are none."""
     same = total = 0
     for winners in _iterate_prompts(judgment.votes):
         total += len(winners) * (len(winners) - 1)

@@ -71,7 +71,7 @@ class Facts:
     probability: float | None
     """P(A is better), calibrated if the judge is."""
     confidence: float | None
-    """In the winner, in [0, 1]."""
+    """The confidence in the winner, in [0, 1]."""
     is_calibrated: bool
     quotes_exact: int
     quotes_levelled: int
@@ -94,11 +94,11 @@ class Facts:
     is_cached: bool
     """Whether nothing was asked, so that its tokens count for nothing."""
     seconds: float
-    """From the asking to the verdict."""
+    """The time from the asking to the verdict."""
     shown_first: str | None = None
     """The answer of a pair that stood first in every prompt; None if both did, or if it was not asked about in pairs."""
     vote_agreement: float | None = None
-    """Of pairs of votes in the same order, the share that name the same side; None if there are none."""
+    """The share of pairs of votes in the same order that name the same side; None if there are none."""
     refuses_a: bool = False
     """Whether answer A begins as refusals do."""
     refuses_b: bool = False
@@ -119,7 +119,7 @@ class Facts:
     turned: int = 0
     """Those of them whose sum would not be on that side without one of the criteria."""
     twins: int = 0
-    """Of the `num_criteria`, those that say nearly what one before them says."""
+    """Criteria, of the `num_criteria`, that say nearly what one before them says."""
 
 
 def tell_facts(key: str, judgment: Judgment) -> Facts:

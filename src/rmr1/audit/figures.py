@@ -96,7 +96,7 @@ class RiskFigures:
     area: float
     """AURC: the mean of the risks over all coverages (Geifman and El-Yaniv 2017)."""
     points: tuple[RiskPoint, ...]
-    """At most `MOST_POINTS`, evenly spaced."""
+    """The curve has at most `MOST_POINTS`, evenly spaced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +215,7 @@ def _describe(name: str, labelled: Columns) -> GroupFigures:
 
 
 def _group_by_name(labelled: Columns, column: str, without: str) -> tuple[GroupFigures, ...]:
-    """By the column's names, sorted; empty if no judgment has one."""
+    """The groups are those of the column's names, sorted; there are none if no judgment has one."""
     names = labelled.names[column]
     nameless = [code for code, name in enumerate(names) if not name]
     codes_I = labelled.numbers[column].astype(np.int64)
@@ -240,7 +240,7 @@ def _group_by_name(labelled: Columns, column: str, without: str) -> tuple[GroupF
 def _group_by_style(
     labelled: Columns, column: str, names: tuple[str, str, str], margin: float
 ) -> tuple[GroupFigures, ...]:
-    """By whether the answer that the label prefers has more, about as much or less; ties have no such answer."""
+    """The groups tell whether the answer that the label prefers has more, about as much or less; ties have no such answer."""
     numbers = labelled.numbers
     is_a_I, is_b_I = labelled.is_named("label", "A"), labelled.is_named("label", "B")
     a_I, b_I = (numbers[f"{column}_{side}"].astype(np.float64) for side in "ab")

@@ -109,7 +109,7 @@ def _read_bold(text: str, *, is_loose: bool) -> str | None:
 
 
 def _level_number(number: str) -> str:
-    """Without separators of thousands, a currency and zeros that mean nothing."""
+    """The number loses its separators of thousands, a currency, and zeros that mean nothing."""
     plain = number.replace(",", "").replace("$", "").replace("−", "-")
     if "." in plain:
         plain = plain.rstrip("0").rstrip(".")

@@ -10,7 +10,7 @@ from rmr1.audit.columns import Array, Columns
 from rmr1.audit.measures import Interval, Measured
 
 CHANCE = 0.05
-"""Of an alarm about a judge without any of the faults, over all its audits."""
+"""The chance of any alarm about a judge without any of the faults."""
 MOST_KEYS = 50
 """Judgments behind a finding that are named."""
 FEWEST = 10

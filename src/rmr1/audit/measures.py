@@ -27,7 +27,7 @@ Interval = tuple[float, float]
 _NONE = 1e-12
 """A standard error of less is none: nothing varies."""
 Side = Literal["both", "above", "below"]
-"""On which side of its limit a size is a fault: both, if the limit is of its amount."""
+"""The side of its limit on which a size is a fault: both, if the limit is of its amount."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ def _examine(audit: Audit, evidence: Evidence) -> Finding:
 
 
 def _examine_single(audit: Audit, evidence: Evidence) -> Finding:
-    """Of pairs asked in one order."""
+    """Pairs asked in one order are measured by how often the judge is right with the label first and second."""
     rows, fitted = read_leanings(evidence)
     if (number := fitted.find("first")) is not None and fitted.fit is not None:
         measured = fitted.fit.measure(number, audit.limit)

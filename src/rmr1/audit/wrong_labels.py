@@ -34,7 +34,7 @@ class Doubt:
     key: str
     label: str
     probability: float
-    """That the label's side is the better one, out of fold."""
+    """The probability that the label's side is the better one, out of fold."""
 
     def describe(self) -> dict[str, Any]:
         """The doubt as JSON values."""
@@ -51,7 +51,7 @@ class Doubts:
     labelled: int
     judges: int
     log_loss: float
-    """Of the probabilities, out of fold; 0.693 tells nothing."""
+    """The log loss of the probabilities, out of fold; 0.693 tells nothing."""
 
     def describe(self, limit: int | None = None) -> dict[str, Any]:
         """All of it as JSON values, at most `limit` doubts."""

@@ -119,7 +119,7 @@ def find_folders(names: list[str]) -> list[Path]:
 
 
 def _listen(host: str, port: int | None) -> socket.socket:
-    """At the port that was asked for, which has to be free; else at the usual one, or a free one."""
+    """Listen at the port that was asked for, which has to be free; else at the usual one, or a free one."""
     if port is not None:
         return listen(host, port)
     try:

@@ -104,7 +104,7 @@ class BiasFeature:
     auc: float
     """AUC of the difference, each pair shown both ways round; 0.5 where it says nothing."""
     weight: float
-    """In the regression with all of them, per standard deviation."""
+    """The weight in the regression with all of them, per standard deviation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from rmr1.records import Generation, Order, Side, Vote
 
 
 class Place(NamedTuple):
-    """Which of a judgment's texts it is."""
+    """The text of the judgment that it belongs to."""
 
     order: Order
     side: Side | None

@@ -40,7 +40,7 @@ class Address:
     values: Mapping[str, str]
     """The parameters that say so, without those that are empty."""
     page: int = 1
-    """Of the list, from 1."""
+    """The page of the list, from 1."""
 
     def link(self, **changes: object) -> str:
         """The same with changes, as `?...`; None takes a parameter away. A change of what is shown begins on page 1."""

@@ -61,7 +61,7 @@ class _Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
     def ticks(self, *, is_share: bool = False) -> tuple[Tick, ...]:
-        """At round values; shares in percent."""
+        """Ticks stand at round values; shares are in percent."""
         step = _choose_step((self.high - self.low) / 5)
         first, last = ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9)
         values = [number * step for number in range(first, last + 1)]
@@ -72,7 +72,7 @@ class _Axis:
 
 
 def _format(value: float) -> str:
-    """In few letters: `0.002`, `1,500`, `80k`, `1.2M`."""
+    """A number in few letters: `0.002`, `1,500`, `80k`, `1.2M`."""
     for unit, size in (("M", 1e6), ("k", 1e3)):
         if abs(value) >= 10 * size or (unit == "M" and abs(value) >= size):
             return f"{value / size:.4g}{unit}"

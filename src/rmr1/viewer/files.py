@@ -1,4 +1,4 @@
-"""Where the index of a run lies, which of its files is the newest, and who may write it.
+"""The files of a run's index: their folder, the newest of them, and the lock of whoever writes.
 
     runs/x/.view/index-1.sqlite     made anew under the next number if the run was replaced, so that no name is used twice
 

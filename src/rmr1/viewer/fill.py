@@ -36,7 +36,7 @@ from rmr1.viewer.schema import (
 from rmr1.viewer.words import join_texts
 
 _MOST_TOKENS = 2**31 - 1
-"""Of one judgment, as a column holds them."""
+"""The most tokens of one judgment that a column holds."""
 BATCH_BYTES = 16_000_000
 """Bytes of the run that one transaction takes in."""
 

@@ -79,7 +79,7 @@ def mark_html(
 
 
 class _Page:
-    """Where the letters of a text are on its page."""
+    """The places of a text's letters on its page."""
 
     def __init__(self, text: str, items: Sequence[_Item]):
         self._text, self._shown = text, "".join(one.text for one in items)

@@ -81,7 +81,7 @@ def describe_one(
     allowance = Allowance(_SECONDS)
 
     def format_marked(turn: Turn, aim: str, here: str, numbers: Numbers) -> Turn:
-        """As Markdown with code and formulas; a tool's result stays as it is written."""
+        """The turn as Markdown with code and formulas; a tool's result stays as it is written."""
         if turn.is_tool:
             return turn
         found = format_turn(turn, _NAME, aim, here, numbers, allowance)

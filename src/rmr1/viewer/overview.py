@@ -35,7 +35,7 @@ class Row:
     percent: str
     interval: str
     bar: tuple[int, int, int] | None
-    """Where the interval begins, its middle and its width, in percent."""
+    """The beginning of the interval, its middle and its width, in percent."""
     right: int
     labelled: int
     unparsed: int

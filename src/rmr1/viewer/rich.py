@@ -34,7 +34,7 @@ MOST_SIGNS = 20_000
 """Signs of Markdown in a text that is formatted."""
 MOST_LINES = 5_000
 MOST_COLUMNS = 100
-"""Of a table."""
+"""Columns of a table that is formatted."""
 SECONDS = 0.4
 """Processor seconds for the formulas and the colours of one text."""
 _SIGNS = re.compile(r"[*_`#|$\\\[\]!<>~-]")

@@ -41,7 +41,7 @@ class KeptFigures:
     """Judgments that the run had."""
     state: State
     good_until: float
-    """By the monotonic clock."""
+    """A time of the monotonic clock."""
 
 
 @dataclass(kw_only=True)
@@ -86,7 +86,7 @@ class OpenRun:
 
     @property
     def created(self) -> str:
-        """When the run was begun, to the minute; empty if it does not say."""
+        """The time at which the run was begun, to the minute; empty if it does not say."""
         return str(self.description.get("created") or "")[:16].replace("T", " ")
 
     @property

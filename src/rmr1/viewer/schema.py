@@ -21,7 +21,7 @@ from rmr1.report.rows import clean
 from rmr1.viewer.words import TOKENIZER
 
 FORMAT = 1
-"""To be raised if a field of `Facts` is reckoned in another way."""
+"""The version of what fields of `Facts` mean; raise it if one is reckoned in another way."""
 CHUNK = 4096
 """Judgments of one piece of a column."""
 MOST_HEAD = 160

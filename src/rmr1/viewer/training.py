@@ -54,7 +54,7 @@ def _rank(name: str) -> tuple[int, str]:
 
 
 def _thin(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """At most `_MOST_POINTS`, evenly spaced, the last one among them."""
+    """The curve with at most `_MOST_POINTS`, evenly spaced, the last one among them."""
     finite = [one for one in points if one[1] == one[1] and abs(one[1]) != float("inf")]
     step = -(-len(finite) // _MOST_POINTS) if finite else 1
     return finite[::-1][::step][::-1]

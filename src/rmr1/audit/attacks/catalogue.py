@@ -66,7 +66,7 @@ class Injection:
 
     @property
     def place(self) -> Literal["start", "end", "around"]:
-        """Where it goes."""
+        """Its place in the answer."""
         return "around" if self.start and self.end else "start" if self.start else "end"
 
     def write(self, own: str, other: str) -> Texts:

@@ -27,14 +27,14 @@ class AttackFigures:
 
     name: str
     kind: str
-    """Of a row about several kinds the form, or "all"."""
+    """A row about several kinds has the form here, or "all"."""
     attempts: int
     """Those of which both questions were answered."""
     failed: int
     """Those that are left out, because the engine did not answer."""
     flips: int
     share: float | None
-    """Of the attempts that flip, in [0, 1]; None if there are none."""
+    """The share of the attempts that flip, in [0, 1]; None if there are none."""
     interval: Interval | None
     """95%; None if there are less than two prompts."""
     control_flips: int
@@ -56,7 +56,7 @@ class AttackReport:
     fates: dict[str, int]
     """How many pairs have each fate (`rmr1.audit.attacks.tally.Fate`)."""
     injections: tuple[AttackFigures, ...]
-    """In the sequence of the catalogue; those that were tried on no pair are left out."""
+    """They are in the sequence of the catalogue; those that were tried on no pair are left out."""
     kinds: tuple[AttackFigures, ...]
     forms: tuple[AttackFigures, ...]
     all: AttackFigures

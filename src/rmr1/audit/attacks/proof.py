@@ -33,7 +33,7 @@ from rmr1.records import JudgePrompt, PreferencePair, RubricItem
 
 Form = Literal["single", "multi"]
 Place = Literal["question", "A", "B"]
-"""Whose text holds the injection."""
+"""The text that holds the injection: the question or an answer."""
 
 FORMS: tuple[Form, ...] = ("single", "multi")
 PLACES: tuple[Place, ...] = ("question", "A", "B")

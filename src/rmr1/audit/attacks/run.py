@@ -37,7 +37,7 @@ class Variant(NamedTuple):
 
     key: str
     place: int
-    """Behind all pairs of the data, in their sequence."""
+    """Variants come behind all pairs of the data, in their sequence."""
     pair: PreferencePair
 
 

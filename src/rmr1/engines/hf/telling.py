@@ -15,7 +15,7 @@ class Telling:
 
     prepared: Prepared
     number: int
-    """That of the sample."""
+    """The number of the sample."""
     stream: TextStream
     _held: str = ""
     _num_told: int = 0

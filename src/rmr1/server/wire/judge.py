@@ -166,7 +166,7 @@ def _tell(piece: Piece) -> bytes:
 
 
 def _name(order: Order, side: Side | None, sample: int) -> dict[str, Any]:
-    """Which text it is; the side only if answers are rated."""
+    """The fields that name a text; the side is there only if answers are rated."""
     return {"order": order, **({} if side is None else {"side": side}), "sample": sample}
 
 
