@@ -48,6 +48,12 @@ class HumanLabel:
     is_judge_wrong: bool | None = None
     """Whether the person called the judge wrong, for its verdict or its reasons; None if they did not say."""
     note: str | None = None
+    criterion: str | None = None
+    """What decides in the person's view: the name or text of a criterion that was shown, or their own words."""
+    is_skipped: bool = False
+    """Whether the person was asked and passed on."""
+    is_undone: bool = False
+    """Whether the person takes back all that they said of the item, so that they can be asked again."""
 
 
 def now() -> str:
@@ -111,7 +117,7 @@ def begin_label(known: Iterable[HumanLabel], key: str, who: str) -> HumanLabel:
     last = HumanLabel(key=key, who=who, when=now())
     for one in known:
         if (one.key, one.who) == (key, who):
-            last = replace(one, when=last.when)
+            last = last if one.is_undone else replace(one, when=last.when, is_skipped=False)
     return last
 
 
@@ -149,7 +155,8 @@ def check_label(label: HumanLabel) -> None:
             raise ConfigError(f"a label without {name!r}; say whose it is and of which item")
     if label.label not in (*_LABELS, None):
         raise ConfigError(f"label {label.label!r} is not {', '.join(_LABELS[:-1])} or {_LABELS[-1]}")
-    if label.label is None and label.is_judge_wrong is None and not (label.note or "").strip():
+    says = label.label is not None or label.is_judge_wrong is not None or label.is_skipped or label.is_undone
+    if not says and not (label.note or "").strip() and not (label.criterion or "").strip():
         raise ConfigError("a label that says nothing; give a side, whether the judge is wrong, or a note")
     try:
         datetime.strptime(label.when, "%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""Which judgments are worth a person's time, what people are asked, and what their answers become."""
