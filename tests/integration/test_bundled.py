@@ -50,7 +50,7 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundled(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The stand-in takes the bundled models' place, and writes little."""
     monkeypatch.setenv("RMR1_MODELS", str(stand_in))
-    short = Preset(family="rubric", source=None, stand_in="rubric", sampling=SamplingParams(max_new_tokens=6))
+    short = Preset(family="rubric", sampling=SamplingParams(max_new_tokens=6))
     monkeypatch.setattr(presets, "_BUNDLED", short)
     return stand_in
 

@@ -15,6 +15,7 @@ from rmr1.errors import ConfigError
 from rmr1.faces import name_option
 from rmr1.models import JUDGE
 from rmr1.prompts import PromptFamily, list_families, load_family
+from rmr1.prompts.families import PUBLISHED, tell_import
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +23,15 @@ class Preset:
     """How one checkpoint is asked."""
 
     family: str
-    """Name that the imported prompt family is stored under."""
-    source: str | None
-    """The published dataset whose first row holds the wording; None where it is ours."""
-    stand_in: str
-    """The family of ours that asks the same in other words."""
+    """The prompt family: one of ours, or the name that an imported one is stored under."""
     sampling: SamplingParams = field(default_factory=lambda: SamplingParams(max_new_tokens=8192))
     """Greedy, one sample, as the published figures were made (RM-R1, evaluation code). The limit is that
     of the reinforcement learning (section 4.1); the evaluation allowed 50,000 tokens, which no
     trained answer uses."""
 
 
-_INSTRUCT = Preset(family="rm-r1-rubric", source="gaotang/RM-R1-Entire-RLVR-Train", stand_in="rubric")
-_REASONING = Preset(family="rm-r1-reasoning", source="gaotang/RM-R1-Reasoning-RLVR", stand_in="reasoning")
+_INSTRUCT = Preset(family="rm-r1-rubric")
+_REASONING = Preset(family="rm-r1-reasoning")
 
 PRESETS: Mapping[str, Preset] = {
     f"gaotang/RM-R1-{base}-{size}": preset
@@ -43,9 +40,7 @@ PRESETS: Mapping[str, Preset] = {
 }
 """Name on the hub -> preset."""
 
-_BUNDLED = Preset(
-    family="rubric", source=None, stand_in="rubric", sampling=SamplingParams(max_new_tokens=1024)
-)
+_BUNDLED = Preset(family="rubric", sampling=SamplingParams(max_new_tokens=1024))
 """Several times the bundled judge's longest judgment in training."""
 
 
@@ -68,10 +63,9 @@ def find_preset(model: str) -> Preset | None:
 
 def load_preset_family(model: str, preset: Preset) -> PromptFamily:
     """The family of a preset: ours, or the imported one."""
-    if preset.source is not None and preset.family not in dict(list_families()):
+    if preset.family in PUBLISHED and preset.family not in dict(list_families()):
         raise ConfigError(
-            f"{model} was trained on its authors' exact wording, which is not ours to ship. Take it over once: rmr1 "
-            f"prompts import {preset.source} --name {preset.family}; or pass "
-            f"{name_option('family', preset.stand_in)} to use ours"
+            f"{model} was trained on {tell_import(preset.family)}; or pass "
+            f"{name_option('family', PUBLISHED[preset.family][0])} to use ours"
         )
     return load_family(preset.family)

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,7 +41,9 @@ from rmr1.pipeline.check import (
 )
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
+from rmr1.prompts.families import PUBLISHED
 from rmr1.settings import Mistakes, Section, find_preset, read_toml, rule
+from rmr1.train.grpo.recipe import PRESETS as GRPO_PRESETS
 from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.recipe import Recipe
 
@@ -98,6 +100,9 @@ class PipelineRecipe(Section):
     }
     preset: str | None = None
     """One of RM-R1's six models (`PRESETS`), whose settings stand under those of [sft] and [grpo]."""
+    wording: Literal["own", "published"] = "own"
+    """What the families "rubric" and "reasoning" are called in all stages: by our words, or by the authors', which are
+    imported once (`rmr1 prompts import`)."""
     seed: int = 0
     curate: Part = None
     distill: Part = None
@@ -148,6 +153,8 @@ def build_pipeline(
             section.setdefault("seed", whole.seed if isinstance(whole.seed, int) else 0)
         if name in presets:
             section.setdefault("preset", presets[name])
+    if isinstance(whole.wording, str) and whole.wording == "published":
+        _take_published(sections)
     builder = _Builder(sections, origin, mistakes, lost=parts.keys() - sections, look=look)
     stages = [stage for name in sections for stage in builder.build(name)]
     check_models(builder.recipes, mistakes)
@@ -175,6 +182,17 @@ def _read_part(part: dict[str, Any] | str, origin: str) -> dict[str, Any]:
     if not isinstance(part, str):
         return copy.deepcopy(part)
     return read_toml(Path(origin).parent / part, hint=f"; {origin} names it")
+
+
+def _take_published(sections: Mapping[str, dict[str, Any]]) -> None:
+    """Have the stages that would ask in one of our families ask in the authors' words for the same."""
+    for name, place in (("distill", None), ("grpo", "data"), ("bench", "judge")):
+        if name in sections:
+            section = sections[name]
+            preset = GRPO_PRESETS.get(section.get("preset", ""), {}) if name == "grpo" else {}
+            part = section if place is None else _section(section, place)
+            ours = part.get("family", preset.get("data", {}).get("family", "rubric"))
+            part["family"] = {own: published for published, (own, _) in PUBLISHED.items()}.get(ours, ours)
 
 
 class _Builder:

@@ -36,6 +36,12 @@ CRITERIA, RUBRIC_WRITER = "criteria", "rubric_writer"
 DECISION = "decision"
 """The one that asks which of two answers is better and for no text: a question for decision endpoints."""
 SHIPPED = (*BUILT_IN, CRITERIA, RATING, FOUR_WAY, RUBRIC_WRITER, DECISION)
+PUBLISHED = {
+    "rm-r1-rubric": ("rubric", "gaotang/RM-R1-Entire-RLVR-Train"),
+    "rm-r1-reasoning": ("reasoning", "gaotang/RM-R1-Reasoning-RLVR"),
+}
+"""Name under which the authors' wording is imported -> (the family of ours that asks the same in other words, the published
+dataset whose first row holds it)."""
 LABELS = {1: "A", 2: "AB", 4: "ABCD"}
 """How many answers a prompt may show -> what they are called."""
 _FIELD = re.compile(r"\{(question|criteria|(?:response|conversation)_[abcd])\}")
@@ -102,9 +108,19 @@ def load_family(name: str | Path | PromptFamily) -> PromptFamily:
         return _read_folder(path.resolve().name, path)
     if path.is_file():
         return family_from_template(path.stem, _read_text(path))
+    if str(name) in PUBLISHED:
+        raise ConfigError(f"prompt family {name} is {tell_import(str(name))}")
     known = ", ".join(known for known, _ in list_families())
     raise ConfigError(
         f"prompt family {str(name)!r} is not known; expected one of {known}, or a folder or file with templates"
+    )
+
+
+def tell_import(name: str) -> str:
+    """What a family of `PUBLISHED` is, and the command that takes it over; the end of a message."""
+    return (
+        "its authors' exact wording, which is not ours to ship. Take it over once: rmr1 prompts import "
+        f"{PUBLISHED[name][1]} --name {name}"
     )
 
 

@@ -14,6 +14,7 @@ from rmr1.errors import ConfigError
 from rmr1.judge.load import choose_family
 from rmr1.judge.presets import PRESETS, find_preset
 from rmr1.prompts import load_family
+from rmr1.prompts.families import PUBLISHED
 
 INSTRUCT = "gaotang/RM-R1-Qwen2.5-Instruct-7B"
 REASONING = "gaotang/RM-R1-DeepSeek-Distilled-Qwen-32B"
@@ -61,7 +62,7 @@ def test_parts_of_a_name_say_nothing(name: str) -> None:
 def test_the_wording_is_asked_for_until_it_is_there(name: str, stand_in: str, tmp_path: Path) -> None:
     preset = PRESETS[name]
     with pytest.raises(
-        ConfigError, match=f"rmr1 prompts import {preset.source} --name {preset.family}"
+        ConfigError, match=f"rmr1 prompts import {PUBLISHED[preset.family][1]} --name {preset.family}"
     ) as seen:
         choose_family(name, None)
     assert f"pass family='{stand_in}' to use ours" in str(seen.value) and "exact wording" in str(seen.value)

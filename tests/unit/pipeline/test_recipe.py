@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from rmr1.pipeline.forecast import forecast_pipeline
 from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
 from rmr1.prompts import load_family
+from rmr1.prompts.families import PUBLISHED, write_family
 
 ROOT = Path(__file__).parents[3]
 ROW = {"prompt": "Q", "response_a": "short", "response_b": "a longer answer", "label": "B"}
@@ -443,6 +445,34 @@ def test_the_papers_pipelines(preset):
     if "qwen" in preset:
         # 8,753 items read twice in part by o3 and Claude 3.7 Sonnet; a few hundred dollars at 800 tokens a text.
         assert by_name["distill"].cost_usd == pytest.approx(3 * 13.1 + 15 * 7.0 + 2 * 6.1 + 8 * 1.75, rel=0.1)
+
+
+@pytest.mark.parametrize("preset", ["rm-r1-qwen-7b", "rm-r1-deepseek-7b"])
+def test_the_authors_wording_in_every_stage(preset, tmp_path, monkeypatch):
+    monkeypatch.setenv("RMR1_PROMPTS", str(tmp_path))
+    name = "rm-r1-pipeline-deepseek.toml" if "deepseek" in preset else "rm-r1-pipeline.toml"
+    path = ROOT / "recipes" / name
+    values = {**tomllib.loads(path.read_text()), "preset": preset, "wording": "published"}
+    family = "rm-r1-reasoning" if "deepseek" in preset else "rm-r1-rubric"
+    with pytest.raises(
+        ConfigError, match=f"Take it over once: rmr1 prompts import gaotang/.* --name {family}"
+    ):
+        build_pipeline(values, str(path), look=True, look_at_benchmarks=False)
+    write_family(replace(load_family(PUBLISHED[family][0]), name=family))
+    recipes = build_pipeline(values, str(path), look=True, look_at_benchmarks=False).recipes
+    asked = [recipes["grpo"].data.family, recipes["bench"].judge["family"]]
+    asked += [recipes["distill"].family] if "distill" in recipes else []
+    assert set(asked) == {family}
+
+
+def test_a_family_of_ones_own_stands_beside_the_authors_wording(pairs):
+    values = {**whole(pairs), "wording": "published"}
+    values["distill"]["family"] = "direct"
+    values["grpo"] = {"data": {"family": "direct"}}
+    values["bench"]["judge"] = {"family": "direct"}
+    recipes = build_pipeline(values, "p.toml").recipes
+    assert [recipes["distill"].family, recipes["grpo"].data.family] == ["direct", "direct"]
+    assert recipes["bench"].judge["family"] == "direct"
 
 
 def test_both_of_the_papers_pipelines_curate_the_same_pairs():
