@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.base import SamplingParams, derive_seed
+from rmr1.engines.hf.reordered import reordered_weights
 from rmr1.rewards import Judged, read_sample
 from rmr1.train.evaluate import Prompt, write_texts
 from rmr1.train.grpo.tasks import Task
@@ -76,16 +78,19 @@ class Sampler:
             )
             for task in tasks
         ]
+        # Looks at held-out pairs stay on the very path of `rmr1 judge`.
+        weights = reordered_weights(self._model) if with_logprobs else nullcontext()
         try:
-            found = write_texts(
-                self._model,
-                self._tokenizer,
-                prompts,
-                SamplingParams(temperature=temperature, num_samples=samples),
-                end_tokens=self._end_tokens,
-                rows=self._rows,
-                with_logprobs=with_logprobs,
-            )
+            with weights:
+                found = write_texts(
+                    self._model,
+                    self._tokenizer,
+                    prompts,
+                    SamplingParams(temperature=temperature, num_samples=samples),
+                    end_tokens=self._end_tokens,
+                    rows=self._rows,
+                    with_logprobs=with_logprobs,
+                )
         finally:
             self._model.train(was_training)
         return [
