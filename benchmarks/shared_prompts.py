@@ -25,7 +25,7 @@ setting; power below that of as many independent items; and without looking at p
 positives for RMB and own pairs, close to 5% for RM-Bench and JudgeBench, where hardly any prompt comes twice.
 
 Repeats, resamples and seeds have defaults by arm that make a rate of 5% or 95% uncertain by 0.4 points (RMB and RM-Bench
-0.6) in some 15 minutes of one core. Few resamples are enough: percentiles and p-values of R draws allow for R, so
+0.6) in some 25 minutes of one core. Few resamples are enough: percentiles and p-values of R draws allow for R, so
 they cost width and power, and no coverage.
 
 One line of JSON is appended to FILE for each arm, setting and seed as it ends; what stands there is not done again.

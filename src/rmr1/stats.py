@@ -74,10 +74,12 @@ def count_independent(correct_P: Floats, items_P: Floats) -> float:
     of_prompts = _share_left(prompts - 1)
     if not 0 < share < 1:
         return prompts * of_prompts
-    seen, spread = variance_between((correct_P - share * items_P) / total, np.ones(len(items_P)))
-    variance = max(float(seen), share * (1 - share) / total)
+    seen, spread = variance_between(correct_P - share * items_P, np.ones(len(items_P)))
+    variance = max(float(seen) / total**2, share * (1 - share) / total)
     independent = share * (1 - share) / variance
-    freedom = min(prompts - 1, 2 * variance**2 / float(spread)) if spread > 0 else prompts - 1
+    freedom = prompts - 1
+    if spread > 0:
+        freedom = min(freedom, 2 * (variance * total**2) ** 2 / float(spread))
     return max(independent * _share_left(freedom), min(independent, prompts) * of_prompts)
 
 
