@@ -1,6 +1,6 @@
 """Do intervals and tests hold when items share prompts? Two simulated judges, over and over.
 
-    python benchmarks/shared_prompts.py [SHARED] [--repeats 1000] [--arms rmb judgebench ...] [-o FILE.jsonl]
+    python benchmarks/shared_prompts.py [SHARED] [--repeats N] [--seeds 0 1 2] [--arms rmb judgebench ...] [-o FILE.jsonl]
 
 Every arm has the structure of real data of SHARED: the parts of a benchmark and which of their items share a
 prompt (`rmb`, `rm-bench`, `judgebench`; what is not at hand of RM-Bench has its official size and a prompt for
@@ -10,11 +10,12 @@ with a prompt each (`alone`). Scored is what the benchmark's own rule makes of r
 A judge is right at an item of prompt k with a chance that it draws from a beta distribution of mean p for each
 prompt: two items of a prompt are then correlated by the *intra-prompt correlation* (`icc`), exactly. At half of
 the prompts both judges have the same chance, and at half of the items the same luck, so judges agree as real
-ones do. p differs from part to part, by 0.1 up and down. Three settings:
+ones do. p differs from part to part, by 0.1 up and down. Four settings:
 
     equal     both judges alike: the share of repeats with p at most 0.05 is the false positive rate
     unequal   equal shares, but the first judge's icc is 0.2 and the second's 0.6: they are not alike
     better    the first judge is right on some points more: the share is the power
+    good      both judges alike, and wrong a fifth as often (95% right): few prompts hold all of the errors
 
 Beside it stands the share of repeats whose 95% interval holds the truth: of the first judge's score and of the
 difference. `--ignore-prompts` does the same without looking at prompts, as rmr1 did before.
@@ -23,7 +24,11 @@ What was expected before it was run: false positives of 4 to 6.5% and coverage o
 setting; power below that of as many independent items; and without looking at prompts 10 to 30% false
 positives for RMB and own pairs, close to 5% for RM-Bench and JudgeBench, where hardly any prompt comes twice.
 
-One line of JSON is appended to FILE for each arm and setting as it ends; what stands there is not done again.
+Repeats, resamples and seeds have defaults by arm that make a rate of 5% or 95% uncertain by 0.4 points (RMB and RM-Bench
+0.6) in some 25 minutes of one core. Few resamples are enough: percentiles and p-values of R draws allow for R, so
+they cost width and power, and no coverage.
+
+One line of JSON is appended to FILE for each arm, setting and seed as it ends; what stands there is not done again.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ import os
 import platform
 import time
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -61,7 +66,16 @@ from rmr1.store.rulings import CastVote, Ruling, number_prompt
 REAL = ("rmb", "rm-bench", "judgebench")
 NOT_AT_HAND = {"math": 529, "code": 228}
 """Parts of RM-Bench -> items."""
-ARMS = ("rmb", "rm-bench", "judgebench", "pairs", "few", "alone")
+REPEATS = {
+    "rmb": (350, 99),
+    "rm-bench": (500, 199),
+    "judgebench": (500, 199),
+    "pairs": (500, 199),
+    "few": (1000, 499),
+    "alone": (500, 199),
+}
+"""Arm -> repeats of a seed, resamples."""
+ARMS = tuple(REPEATS)
 SAME_CHANCE, SAME_LUCK = 0.5, 0.5
 SPREAD = 0.1
 """By how much the chance of being right differs between parts, up and down."""
@@ -74,11 +88,19 @@ class Setting:
     """Of the new judge and of the old one."""
     better: float = 0.0
     """By how much the new judge is right more often."""
+    errors: float = 1.0
+    """The share of the usual errors that are left to both."""
 
     @property
     def title(self) -> str:
         icc = f"{self.icc[0]:g}" if self.icc[0] == self.icc[1] else f"{self.icc[0]:g} and {self.icc[1]:g}"
-        return f"{self.name}, icc {icc}" + (f", {100 * self.better:+g} points" if self.better else "")
+        more = f", {100 * self.better:+g} points" if self.better else ""
+        return f"{self.name}, icc {icc}{more}"
+
+    def chances(self, layout: Layout, judge: int) -> NDArray[np.float64]:
+        """[I] how often a judge is right; the new one is 0."""
+        found: NDArray[np.float64] = 1 - (1 - layout.chances) * self.errors + (0 if judge else self.better)
+        return found
 
 
 SETTINGS = (
@@ -86,7 +108,20 @@ SETTINGS = (
     Setting(name="equal", icc=(0.6, 0.6)),
     Setting(name="unequal", icc=(0.2, 0.6)),
     Setting(name="better", icc=(0.4, 0.4), better=0.03),
+    Setting(name="good", icc=(0.4, 0.4), errors=0.2),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What the rates of one arm, setting and seed depend on."""
+
+    arm: str
+    setting: str
+    seed: int
+    repeats: int
+    resamples: int
+    ignores_prompts: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,47 +142,68 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("shared", nargs="?", type=Path, default=Path(default), metavar="SHARED")
-    parser.add_argument("--repeats", type=int, default=1000)
-    parser.add_argument("--resamples", type=int, default=500, help="of a bootstrap and of a swap test")
+    parser.add_argument("--repeats", type=int, help="of each seed")
+    parser.add_argument("--resamples", type=int, help="of a bootstrap and of a swap test")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
     names = sorted({one.name for one in SETTINGS})
     parser.add_argument("--settings", nargs="+", choices=names, default=names)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2), help="pooled")
     parser.add_argument("--ignore-prompts", action="store_true")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE")
     arguments = parser.parse_args()
-    print(
-        f"{date.today()}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores; "
-        f"{arguments.repeats} repeats, {arguments.resamples} resamples, seed {arguments.seed}",
-        flush=True,
-    )
+    print(f"{date.today()}, Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores")
     done = {}
     if arguments.output is not None and arguments.output.exists():
-        lines = map(json.loads, arguments.output.read_text().splitlines())
-        done = {(one["arm"], one["setting"], one["ignores_prompts"]): one for one in lines}
+        done = {_key(one): one for one in map(json.loads, arguments.output.read_text().splitlines())}
     for arm in arguments.arms:
-        layout = lay_out(arm, arguments.shared)
+        layout = lay_out(arm, arguments.shared, arguments.ignore_prompts)
+        repeats = arguments.repeats or REPEATS[arm][0]
+        resamples = arguments.resamples or REPEATS[arm][1]
         for setting in (one for one in SETTINGS if one.name in arguments.settings):
-            found = done.get((arm, setting.title, arguments.ignore_prompts))
-            if found is None:
-                found = run_arm(arm, layout, setting, arguments)
-                if arguments.output is not None:
-                    with arguments.output.open("a") as file:
-                        file.write(json.dumps(found) + "\n")
+            found = []
+            for seed in arguments.seeds:
+                job = Job(
+                    arm=arm,
+                    setting=setting.title,
+                    seed=seed,
+                    repeats=repeats,
+                    resamples=resamples,
+                    ignores_prompts=arguments.ignore_prompts,
+                )
+                if (one := done.get(astuple(job))) is None:
+                    one = {**asdict(job), **run_arm(job, layout, setting)}
+                    if arguments.output is not None:
+                        with arguments.output.open("a") as file:
+                            file.write(json.dumps(one) + "\n")
+                found.append(one)
             report(found)
 
 
-def report(found: dict[str, Any]) -> None:
-    where = f"{found['items']:,} items of {found['prompts']:,} prompts"
-    print(f"\n{found['arm']}: {where}; {found['setting']}; {found['seconds']:.0f} s")
-    for name, one in found["figures"].items():
+def _key(found: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(found[one.name] for one in fields(Job))
+
+
+def report(seeds: list[dict[str, Any]]) -> None:
+    """The rates of all seeds together."""
+    first, repeats = seeds[0], sum(one["repeats"] for one in seeds)
+    seconds = sum(one["seconds"] for one in seeds)
+    print(
+        f"\n{first['arm']}: {first['items']:,} items of {first['prompts']:,} prompts; {first['setting']}; "
+        f"{repeats} repeats with {first['resamples']} resamples, seeds {[one['seed'] for one in seeds]}, {seconds:.0f} s"
+    )
+    for name, figure in first["figures"].items():
+        rejected, score, difference = (
+            100 * sum(one["figures"][name][rate] * one["repeats"] for one in seeds) / repeats
+            for rate in ("rejected", "score", "difference")
+        )
         print(
-            f"  {name:<32} p<=0.05 {100 * one['rejected']:5.1f}%   covered: score {100 * one['score']:5.1f}%  "
-            f"difference {100 * one['difference']:5.1f}%   {one['test']}"
+            f"  {name:<32} p<=0.05 {rejected:5.1f}%   covered: score {score:5.1f}%  "
+            f"difference {difference:5.1f}%   {figure['test']}",
+            flush=True,
         )
 
 
-def lay_out(arm: str, shared: Path) -> Layout:
+def lay_out(arm: str, shared: Path, ignores_prompts: bool = False) -> Layout:
     """The parts of the arm, with whatever credits."""
     name = arm if arm in REAL else "pairs"
     benchmark = load_benchmark(name)
@@ -155,11 +211,15 @@ def lay_out(arm: str, shared: Path) -> Layout:
     if arm == "rm-bench":
         lone = iter(range(-1_000_000, 0))
         parts += [make_part(part, [next(lone) for _ in range(size)], 9) for part, size in NOT_AT_HAND.items()]
+    prompts = np.unique(np.concatenate(number_prompts(parts)), return_inverse=True)[1]
+    if ignores_prompts:
+        parts = [replace(part, clusters=None) for part in parts]
+    parts = drop_lone_prompts(parts)
     means = 0.72 + SPREAD * np.cos(np.arange(len(parts)))
     return Layout(
         benchmark=benchmark,
         outcomes=Outcomes(benchmark=name, parts={part.name: part for part in parts}, judgments=0),
-        prompts=np.unique(np.concatenate(number_prompts(parts)), return_inverse=True)[1],
+        prompts=prompts,
         chances=np.repeat(means, [len(part) for part in parts]),
     )
 
@@ -222,9 +282,9 @@ def draw_judges(layout: Layout, setting: Setting, random: np.random.Generator) -
     is_same = random.random((num, num_cells)) < SAME_LUCK
     luck[1][is_same] = luck[0][is_same]
     found = []
-    for judge, better in enumerate((setting.better, 0.0)):
+    for judge in (0, 1):
         chances = beta_quantiles(
-            layout.chances + better, setting.icc[judge], quantiles[judge][layout.prompts]
+            setting.chances(layout, judge), setting.icc[judge], quantiles[judge][layout.prompts]
         )
         credits = (luck[judge] < chances[:, None]).astype(np.float64)
         sizes = [len(part) for part in layout.outcomes.parts.values()]
@@ -242,43 +302,42 @@ def beta_quantiles(
     """Quantiles of beta distributions with these means and that variance of mean x (1 - mean) x icc, each
     from a sorted sample of 20,000."""
     found = np.empty(len(means))
-    for mean in np.unique(means):
-        key = (float(mean), icc)
-        if key not in _TABLES:
-            scale = 1 / icc - 1
-            sample = np.sort(np.random.default_rng(1).beta(mean * scale, (1 - mean) * scale, _GRID))
-            # To the very mean, within 0 and 1.
-            lack = mean - sample.mean()
-            sample = (
-                sample * mean / sample.mean()
-                if lack < 0
-                else sample + (1 - sample) * lack / (1 - sample.mean())
-            )
-            _TABLES[key] = sample
-        is_mean = means == mean
-        found[is_mean] = _TABLES[key][(quantiles[is_mean] * _GRID).astype(np.int64)]
+    start, places = 0, (quantiles * _GRID).astype(np.int64)
+    # Items of a part stand side by side and have one mean.
+    for stop in [*(np.flatnonzero(np.diff(means)) + 1), len(means)]:
+        found[start:stop] = _table(float(means[start]), icc)[places[start:stop]]
+        start = stop
     return found
 
 
-def run_arm(arm: str, layout: Layout, setting: Setting, arguments: argparse.Namespace) -> dict[str, Any]:
+def _table(mean: float, icc: float) -> NDArray[np.float64]:
+    if (mean, icc) not in _TABLES:
+        scale = 1 / icc - 1
+        sample = np.sort(np.random.default_rng(1).beta(mean * scale, (1 - mean) * scale, _GRID))
+        # To the very mean, within 0 and 1.
+        lack = mean - sample.mean()
+        _TABLES[mean, icc] = (
+            sample * mean / sample.mean() if lack < 0 else sample + (1 - sample) * lack / (1 - sample.mean())
+        )
+    return _TABLES[mean, icc]
+
+
+def run_arm(job: Job, layout: Layout, setting: Setting) -> dict[str, Any]:
     start = time.process_time()
     rule = layout.benchmark.rule(layout.outcomes, OFFICIAL_RULE)
-    measures = [one.measure for one in rule.overall] + [one for one in rule.figures if is_told(arm, one)]
+    measures = [one.measure for one in rule.overall] + [one for one in rule.figures if is_told(job.arm, one)]
     # As figures they have an interval though the data is not whole.
     told = Measures(overall=(), figures=tuple(measures))
     benchmark = replace(layout.benchmark, rule=lambda outcomes, variant: told)
-    truths = [true_values(layout, measures, better) for better in (setting.better, 0.0)]
+    truths = [true_values(layout, measures, setting.chances(layout, judge)) for judge in (0, 1)]
     counts = np.zeros((len(measures), 3))
     tests = [""] * len(measures)
-    for repeat in range(arguments.repeats):
-        random = np.random.default_rng([arguments.seed, SETTINGS.index(setting), repeat])
-        new, old = (
-            fill(layout, credits, arguments.ignore_prompts)
-            for credits in draw_judges(layout, setting, random)
-        )
-        options = {"num_resamples": arguments.resamples, "seed": repeat}
-        scores = score_outcomes(benchmark, new, **options).figures
-        differences = compare_outcomes(benchmark, new, old, **options).figures
+    for repeat in range(job.repeats):
+        random = np.random.default_rng([job.seed, SETTINGS.index(setting), repeat])
+        new, old = (fill(layout, credits) for credits in draw_judges(layout, setting, random))
+        own = 1_000_000 * job.seed + repeat
+        scores = score_outcomes(benchmark, new, num_resamples=job.resamples, seed=own).figures
+        differences = compare_outcomes(benchmark, new, old, num_resamples=job.resamples, seed=own).figures
         for index, (score, difference) in enumerate(zip(scores, differences, strict=True)):
             truth, other = truths[0][index], truths[1][index]
             assert difference.p is not None
@@ -286,17 +345,13 @@ def run_arm(arm: str, layout: Layout, setting: Setting, arguments: argparse.Name
             counts[index, 1] += is_within(truth, score.interval)
             counts[index, 2] += is_within(truth - other, difference.interval)
             tests[index] = difference.describe()["p_of"]
-    shares = counts / arguments.repeats
+    shares = counts / job.repeats
     return {
-        "arm": arm,
-        "setting": setting.title,
-        "ignores_prompts": arguments.ignore_prompts,
-        "repeats": arguments.repeats,
         "items": len(layout.prompts),
         "prompts": int(layout.prompts.max()) + 1,
         "seconds": round(time.process_time() - start, 1),
         "figures": {
-            (one.name if one.group in (one.name, arm, "pairs") else f"{one.group}, {one.name}"): {
+            (one.name if one.group in (one.name, job.arm, "pairs") else f"{one.group}, {one.name}"): {
                 "rejected": row[0],
                 "score": row[1],
                 "difference": row[2],
@@ -321,26 +376,25 @@ def is_told(arm: str, measure: Measure) -> bool:
     return measure.group in ("difficulties", "subset")
 
 
-def fill(layout: Layout, credits: list[NDArray[Any]], ignores_prompts: bool) -> Outcomes:
+def fill(layout: Layout, credits: list[NDArray[Any]]) -> Outcomes:
     """The layout's outcomes with these credits."""
-    parts = [
-        replace(part, credits=one) for part, one in zip(layout.outcomes.parts.values(), credits, strict=True)
-    ]
-    if ignores_prompts:
-        parts = [replace(part, clusters=None) for part in parts]
-    return replace(layout.outcomes, parts={part.name: part for part in drop_lone_prompts(parts)})
+    parts = layout.outcomes.parts.items()
+    return replace(
+        layout.outcomes,
+        parts={name: replace(part, credits=one) for (name, part), one in zip(parts, credits, strict=True)},
+    )
 
 
-def true_values(layout: Layout, measures: list[Measure], better: float) -> list[float]:
+def true_values(layout: Layout, measures: list[Measure], chances: NDArray[np.float64]) -> list[float]:
     """Every measure of the chances themselves."""
-    sizes = [len(part) for part in layout.outcomes.parts.values()]
+    parts = layout.outcomes.parts.values()
     credits = [
-        np.repeat(chances[:, None], part.credits.shape[1], axis=1) + better
-        for chances, part in zip(
-            np.split(layout.chances, np.cumsum(sizes)[:-1]), layout.outcomes.parts.values(), strict=True
+        np.repeat(one[:, None], part.credits.shape[1], axis=1)
+        for one, part in zip(
+            np.split(chances, np.cumsum([len(part) for part in parts])[:-1]), parts, strict=True
         )
     ]
-    found = estimate_values(fill(layout, credits, False), measures)
+    found = estimate_values(fill(layout, credits), measures)
     return [float("nan") if value is None else value for value in found]
 
 

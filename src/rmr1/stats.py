@@ -48,10 +48,7 @@ def wilson_interval(correct: float, total: float) -> tuple[float, float] | None:
 def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float] | None:
     """Wilson's interval of the share of right items, for items that come in prompts; None of less than two.
 
-    `correct_P` of the `items_P` of each prompt are right. The interval is that of as many independent items as
-    would have the variance that is seen between the prompts, less for few prompts (Student's t; Korn and
-    Graubard 1998, "Confidence intervals for proportions with small expected number of positive counts").
-    If all or none are right, they are as many as the prompts.
+    `correct_P` of the `items_P` of each prompt are right. The interval is that of `count_independent` items.
     """
     if np.count_nonzero(items_P) < 2:
         return None
@@ -60,18 +57,49 @@ def clustered_interval(correct_P: Floats, items_P: Floats) -> tuple[float, float
 
 
 def count_independent(correct_P: Floats, items_P: Floats) -> float:
-    """How many independent items would tell as much of the share of right items as these, which come in prompts: the number
-    that `clustered_interval` reckons with. At least two prompts have items."""
+    """How many independent items would tell as much of the share of right items as these, which come in prompts; at least
+    two prompts have items.
+
+    They are as many as would have the variance that is seen between the prompts (never more than there are), less if that
+    variance is uncertain, by Student's t (Korn and Graubard 1998, "Confidence intervals for proportions with small expected
+    number of positive counts"). Its degrees of freedom are those of `variance_between`, at most the prompts less one: few
+    if a few prompts hold all of the errors. For that the t takes no more than down to as many as the prompts, which is what
+    all or none right count as.
+    """
+    is_there = items_P > 0
+    correct_P, items_P = correct_P[is_there], items_P[is_there]
     total = float(items_P.sum())
     share = float(correct_P.sum()) / total
-    num_prompts = total**2 / float((items_P**2).sum())  # that would weigh as much if they were equal
-    independent = num_prompts
-    if 0 < share < 1:
-        many = len(items_P) / (len(items_P) - 1)
-        variance = many * float(((correct_P - share * items_P) ** 2).sum()) / total**2
-        least = share * (1 - share) / total
-        independent = share * (1 - share) / max(variance, least)
-    return independent * (Z_95 / student_quantile(num_prompts - 1)) ** 2
+    prompts = total**2 / float((items_P**2).sum())  # that would weigh as much if they were equal
+    of_prompts = _share_left(prompts - 1)
+    if not 0 < share < 1:
+        return prompts * of_prompts
+    seen, spread = variance_between(correct_P - share * items_P, np.ones(len(items_P)))
+    variance = max(float(seen) / total**2, share * (1 - share) / total)
+    independent = share * (1 - share) / variance
+    freedom = prompts - 1
+    if spread > 0:
+        freedom = min(freedom, 2 * (variance * total**2) ** 2 / float(spread))
+    return max(independent * _share_left(freedom), min(independent, prompts) * of_prompts)
+
+
+def _share_left(freedom: float) -> float:
+    """Of independent items, if their variance has these degrees of freedom."""
+    return (Z_95 / student_quantile(freedom)) ** 2
+
+
+def variance_between(changes_N: Floats, counts_N: Floats) -> tuple[Floats, Floats]:
+    """The variance of a number, and the variance of this variance, by what each of n >= 2 prompts adds to the number.
+
+    `changes_N` [..., N] have the mean 0 over prompts, of which there are `counts_N` of each kind. The variance is
+    S = n / (n - 1) x sum a^2; its own is sum a^4 less (n - 3) / (n - 1) x S^2 / n (Potthoff, Woodbury and Manton 1992), no
+    less than if a were normal, 2 S^2 / (n - 1). Both add up over strata; 2 S^2 by the second are the degrees of freedom of S
+    (Satterthwaite 1946).
+    """
+    n = float(counts_N.sum())
+    variance: Floats = n / (n - 1) * (changes_N**2 @ counts_N)
+    fourth = changes_N**4 @ counts_N - (n - 3) / (n - 1) * variance**2 / n
+    return variance, np.maximum(fourth, 2 * variance**2 / (n - 1))
 
 
 def clustered_mean_interval(sums_P: Floats, items_P: Floats) -> tuple[float, float] | None:

@@ -14,12 +14,14 @@ from rmr1.stats import (
     binomial_p,
     clustered_interval,
     clustered_mcnemar_test,
+    count_independent,
     detectable_difference,
     mcnemar_power,
     mcnemar_test,
     percentile_interval,
     runs_p,
     student_quantile,
+    variance_between,
     wilson_interval,
 )
 
@@ -104,6 +106,49 @@ def test_share_by_prompt_at_its_ends_counts_prompts():
     low, high = wilson_interval(100, 100)
     assert found == pytest.approx((low, high), abs=2e-3) and found[1] == 1
     assert clustered_interval(np.array([3.0]), np.array([4.0])) is None
+
+
+def test_degrees_of_freedom_of_a_share_are_those_of_its_variance():
+    # 18 prompts with all of five items right and two with two: share 0.94, a is 0.003 and -0.027, the squares sum to 0.00162,
+    # S = 20/19 of it = 0.0017053, fourth powers 1.0643e-6; of S by itself 1.0643e-6 - 17/19 x S^2 / 20 = 9.343e-7, so
+    # 2 S^2 / 9.343e-7 = 6.22 degrees of freedom, not 19. As 0.0564 / S = 33.07 items, by Student's t (2.426) 21.6.
+    right = np.array([5.0] * 18 + [2.0] * 2)
+    assert count_independent(right, np.full(20, 5.0)) == pytest.approx(33.07 * (1.96 / 2.426) ** 2, rel=2e-3)
+    # If the two have none right, 0.09 / (20/19 x 0.0045) = 19 items would become 12.4: less than the prompts.
+    right = np.array([5.0] * 18 + [0.0] * 2)
+    assert count_independent(right, np.full(20, 5.0)) == pytest.approx(19 * (1.96 / 2.093) ** 2, rel=2e-3)
+    # All right: as many as the prompts, less by the t of 19.
+    assert count_independent(np.full(20, 5.0), np.full(20, 5.0)) == pytest.approx(
+        20 * (1.96 / 2.093) ** 2, rel=2e-3
+    )
+
+
+def test_prompts_without_items_are_not_there():
+    right, items = np.array([3.0, 1.0, 2.0, 4.0]), np.array([4.0, 4.0, 2.0, 5.0])
+    found = clustered_interval(np.append(right, [0.0] * 50), np.append(items, [0.0] * 50))
+    assert found == clustered_interval(right, items)
+
+
+@pytest.mark.parametrize(("prompts", "share"), [(30, 0.8), (100, 0.97)])
+def test_intervals_of_good_judges_hold_by_prompt(prompts, share):
+    """Prompts of 1 to 12 items, correlated by 0.6; by degrees of freedom of the prompts the second held 89.5%."""
+    random = np.random.default_rng(5)
+    items_P = random.integers(1, 13, prompts).astype(np.float64)
+    chances = random.beta(share * 2 / 3, (1 - share) * 2 / 3, (3000, prompts))
+    right = random.binomial(items_P.astype(np.int64), chances).astype(np.float64)
+    found = [clustered_interval(one, items_P) for one in right]
+    held = [one is not None and one[0] <= share <= one[1] for one in found]
+    assert 0.93 <= np.mean(held) <= 0.97
+
+
+def test_variance_and_its_own_of_kinds_is_that_of_prompts():
+    kinds, counts = np.array([[1.0, -3.0, 0.0], [2.0, 1.0, -5.0]]), np.array([3.0, 1.0, 4.0])
+    kinds -= (kinds @ counts / 8)[:, None]
+    by_kind, by_prompt = (
+        variance_between(kinds, counts),
+        variance_between(np.repeat(kinds, [3, 1, 4], axis=1), np.ones(8)),
+    )
+    assert by_kind[0] == pytest.approx(by_prompt[0]) and by_kind[1] == pytest.approx(by_prompt[1])
 
 
 @pytest.mark.parametrize(

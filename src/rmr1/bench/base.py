@@ -165,6 +165,7 @@ def score_outcomes(
     *,
     variant: str = OFFICIAL_RULE,
     num_resamples: int = NUM_RESAMPLES,
+    seed: int = 0,
 ) -> BenchmarkScores:
     """The scores of a table; `num_resamples` 0 leaves out the intervals that need a bootstrap.
 
@@ -176,7 +177,7 @@ def score_outcomes(
     wholes = [one.measure for one in measures.overall]
     every = [*wholes, *measures.figures, *measures.categories]
     values = estimate_values(outcomes, every)
-    intervals = _intervals(outcomes, counts, every, values, num_resamples)
+    intervals = _intervals(outcomes, counts, every, values, num_resamples, seed)
     figures = [counts.figure(*one) for one in zip(every, values, intervals, strict=True)]
     num_wholes, num_figures = len(wholes), len(wholes) + len(measures.figures)
     return BenchmarkScores(
@@ -333,12 +334,13 @@ def _intervals(
     measures: list[Measure],
     values: list[float | None],
     num: int,
+    seed: int,
 ) -> Iterator[Interval | None]:
     is_binary = [counts.is_binary(measure) for measure in measures]
     is_drawn = [
         num > 0 and value is not None and not binary for value, binary in zip(values, is_binary, strict=True)
     ]
-    drawn = iter(estimate_intervals(outcomes, list(compress(measures, is_drawn)), num=num))
+    drawn = iter(estimate_intervals(outcomes, list(compress(measures, is_drawn)), num=num, seed=seed))
     for index, measure in enumerate(measures):
         if is_drawn[index]:
             yield next(drawn)

@@ -32,7 +32,7 @@ from zlib import crc32
 import numpy as np
 
 from rmr1.bench.outcomes import NUM_RESAMPLES, Measure, Outcomes, Resamples, Table, number_prompts
-from rmr1.stats import Floats, Numbers, percentile_interval
+from rmr1.stats import Floats, Numbers, percentile_interval, variance_between
 
 MOST_WEIGHTS = 4_000_000
 """Numbers that one batch of draws may hold: 32 MB."""
@@ -241,22 +241,18 @@ def draw_values(
 def find_freedom(prompts: Prompts, measures: Sequence[Measure]) -> Floats:
     """[measures] degrees of freedom of each one's variance, at least 1; of two tables, of their difference's.
 
-    The number changes by a with a little more of a prompt, less the mean of that in the prompt's stratum. The
-    n prompts of a stratum add S = n / (n - 1) x sum a^2 to the variance, and sum a^4 less
-    (n - 3) / (n - 1) x S^2 / n to the variance of the variance; no less than if a were normal, 2 S^2 / (n - 1).
+    The number changes by a with a little more of a prompt, less the mean of that in the prompt's stratum; variances and
+    their own (`variance_between`) add up over strata.
     """
     values = evaluate(measures, add_each(prompts))
     variance, spread = np.zeros(len(measures)), np.zeros(len(measures))
     for kinds in prompts.strata.values():
-        counts = prompts.counts[kinds]
-        n = float(counts.sum())
-        if n < 2:
+        counts = prompts.counts[kinds].astype(np.float64)
+        if (n := counts.sum()) < 2:
             continue
-        change = values[:, kinds] - (values[:, kinds] @ counts / n)[:, None]
-        own = n / (n - 1) * (change**2 @ counts)
-        fourth = change**4 @ counts - (n - 3) / (n - 1) * own**2 / n
+        own, of_own = variance_between(values[:, kinds] - (values[:, kinds] @ counts / n)[:, None], counts)
         variance += own
-        spread += np.maximum(fourth, 2 * own**2 / (n - 1))
+        spread += of_own
     return np.maximum(1.0, np.divide(2 * variance**2, spread, out=np.ones_like(spread), where=spread > 0))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
 import pytest
 
 from rmr1.bench import draws as draws_module
-from rmr1.bench.base import ItemCounts
+from rmr1.bench.base import ItemCounts, score_outcomes
 from rmr1.bench.draws import (
     add_each,
     bootstrap,
@@ -19,6 +20,7 @@ from rmr1.bench.draws import (
 )
 from rmr1.bench.outcomes import (
     Measure,
+    Measures,
     Outcomes,
     PartBuilder,
     Table,
@@ -28,6 +30,7 @@ from rmr1.bench.outcomes import (
     weighted_mean,
     whole,
 )
+from rmr1.bench.run import load_benchmark
 from rmr1.stats import clustered_interval, wilson_interval
 
 
@@ -252,6 +255,20 @@ def test_seed_and_batches(monkeypatch):
     assert len(list(bootstrap(gather_prompts([table]), num=100))) > 10
     # A product of matrices adds up in an order that depends on their sizes.
     assert draw(table, measures, num=100, seed=1) == pytest.approx(first, abs=1e-12)
+
+
+def test_the_seed_of_scores_moves_intervals_alone():
+    rows = [[1, 0], [1, 1], [0, 1], [0, 0], [1, 1], [1, 0]] * 5
+    table = make_outcomes(make_part("x", rows, num_cells=2))
+    measures = Measures(
+        overall=(), figures=(Measure(group="g", name="n", parts=("x",), estimate=share("x")),)
+    )
+    toy = replace(load_benchmark("pairs"), rule=lambda outcomes, variant: measures)
+    first, again, other = (
+        score_outcomes(toy, table, num_resamples=99, seed=seed).figures[0] for seed in (0, 0, 1)
+    )
+    assert first == again and first.value == other.value == np.mean(rows)
+    assert first.interval != other.interval
 
 
 def test_two_tables_share_their_draws():
