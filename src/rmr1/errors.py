@@ -81,7 +81,7 @@ class DataError(RMR1Error, ValueError):
         return f"{place}: {self.message}" if place else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        return partial(DataError, path=self.path, line=self.line), (self.message,)
+        return partial(type(self), path=self.path, line=self.line), (self.message,)
 
 
 class GenerationError(RMR1Error, RuntimeError):

@@ -423,4 +423,20 @@ def list_variants() -> list[Case]:
     add("opt", "projected", word_embed_proj_dim=32)
     add("opt", "after", do_layer_norm_before=False)
     add("gpt_bigcode", "many", multi_query=False)
+    for name, number in (
+        ("few-chosen", 12),
+        ("many-chosen", 2048),
+    ):  # of enough heads that no two scores are both 0
+        add("deepseek_v32 glm_moe_dsa hy_v4 axk2 deepseek_v4", name, index_topk=number, index_n_heads=16)
+        add("doge", name, keep_window_size=number)
+    for blocks, size in ((2, 8), (16, 8), (16, 128)):
+        layers = ["full_attention", "minimax_m3_sparse"] * 2
+        add(
+            "minimax_m3_vl_text",
+            f"{blocks}-blocks-of-{size}",
+            layer_types=layers,
+            index_block_size=size,
+            index_topk_blocks=blocks,
+            index_n_heads=2,
+        )
     return [one for one in found if one.kind in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES]

@@ -52,7 +52,7 @@ from rmr1.records import PreferencePair
 from rmr1.report.terminal import print_judgment
 from rmr1.screen import print, print_json
 from rmr1.store.codec import dump_record, dumps
-from rmr1.store.runs import open_run
+from rmr1.store.runs import JUDGMENTS_FILE, open_run
 from rmr1.verdicts.probability import tell_probability
 
 _SHOWN_REASONS = 5  # summary.json holds more of them
@@ -97,7 +97,8 @@ def run(arguments: Namespace) -> int:
             return print_dry_run(arguments, config, config.judge_settings(), pairs)
         return _print_judgments(arguments, config, pairs)
     with named_sources(arguments.pairs) as (sources, is_piped):
-        source = scan_pairs(sources, config.data, tell=tell, is_piped=is_piped)
+        goes_on = arguments.output is not None and (Path(arguments.output) / JUDGMENTS_FILE).is_file()
+        source = scan_pairs(sources, config.data, tell=tell, is_piped=is_piped, keeps_keys=goes_on)
         refuse_foreign(config, source.pairs())
         if arguments.dry_run:
             return print_dry_run(

@@ -226,7 +226,7 @@ def build_config(arguments: Namespace, stored: Mapping[str, Any] | None = None) 
         if value is not None and (section or key in JudgeConfig.model_fields.keys() - sections):
             target = values.setdefault(section, {}) if section else values
             target[key] = _PARSERS[key](value) if key in _PARSERS else value
-    return JudgeConfig.from_values(values, path or "command line")
+    return JudgeConfig.from_values(values, path or "command line", look=True)
 
 
 def parse_columns(values: Sequence[str] | None) -> dict[str, str]:

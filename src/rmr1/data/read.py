@@ -31,6 +31,15 @@ _UNKNOWN_ROWS = 20
 """Rows with unknown columns at the start of a file after which the file itself is refused."""
 
 
+class UnknownFormError(DataError):
+    """No row of a file, or none of its first ones, has columns that are known; passing rows over does not help."""
+
+    @classmethod
+    def of(cls, error: DataError) -> UnknownFormError:
+        """The same complaint about the whole file."""
+        return cls(error.message, path=error.path, line=error.line)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcedPair:
     """A pair and the row that it was read from."""
@@ -217,7 +226,7 @@ class _Reading(Generic[Record]):
                 continue
             if original.path != file:
                 if unknown:
-                    raise unknown[0]
+                    raise UnknownFormError.of(unknown[0])
                 file, is_known = original.path, False
             try:
                 data = map_columns(original.data, self._columns) if self._columns else original.data
@@ -231,7 +240,7 @@ class _Reading(Generic[Record]):
                     continue
                 unknown.append(placed)
                 if len(unknown) == _UNKNOWN_ROWS:
-                    raise unknown[0] from None
+                    raise UnknownFormError.of(unknown[0]) from None
                 continue
             for earlier in unknown:
                 self._report(earlier)
@@ -244,7 +253,7 @@ class _Reading(Generic[Record]):
             else:
                 yield original, reader, records
         if unknown:
-            raise unknown[0]
+            raise UnknownFormError.of(unknown[0])
 
     def _report(self, error: DataError) -> None:
         if self._on_error == "raise":

@@ -20,7 +20,6 @@ from rmr1.judge.config import JudgeConfig
 from rmr1.judge.source import PairSource
 from rmr1.models import is_bundled
 from rmr1.prompts import is_named_family
-from rmr1.store.keys import number_items
 from rmr1.store.runs import RUN_FILE, read_description, read_final_summary
 
 SECTION = "asked_by"
@@ -78,7 +77,7 @@ def find_summary(
     return read_final_summary(
         folder,
         source.keys,
-        asked=(keys for keys, _ in number_items(source.pairs())),
+        asked=source.items(),
         data=source.describe(),
         retry_failed=retry_failed,
     )

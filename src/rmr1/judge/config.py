@@ -20,6 +20,7 @@ from rmr1.named import PairForm, find_missing_family
 from rmr1.prompts.thinking import check_pairs
 from rmr1.settings import Complaint, Mistakes, Names, Place, Section
 from rmr1.settings import rule as settings_rule
+from rmr1.verdicts.rules import RULES
 from rmr1.verdicts.votes import VoteBy
 
 _PRESET_SAMPLING = ("temperature", "top_p", "top_k", "max_new_tokens", "num_samples", "stop")
@@ -118,6 +119,11 @@ class JudgeConfig(Section):
         """The judge's own model: the one that is named, or the bundled one; None if stages of a cascade name all."""
         named = "model" in self.model_fields_set
         return self.model if named or _asks_own_model(self.cascade, self.calibration) else None
+
+    @settings_rule
+    def _check_rule(self) -> Iterator[Complaint]:
+        if self.rule is not None and self.rule not in RULES:
+            yield ("rule",), f"rule {self.rule!r} is not known; choose one of {', '.join(RULES)}"
 
     @settings_rule
     def _check_engine(self) -> Iterator[Complaint]:

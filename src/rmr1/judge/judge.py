@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rmr1.data.objects import as_pair, can_be_read_twice, describe_kind, is_path, is_row
-from rmr1.data.read import read_pairs
+from rmr1.data.read import UnknownFormError, read_pairs
 from rmr1.engines import Engine, SamplingParams
 from rmr1.errors import ConfigError, DataError
 from rmr1.judge.base import PairJudge, list_keys
@@ -284,7 +284,7 @@ class Judge(SeveralAnswers):
             try:
                 number = sum(1 for _ in read(pairs))
             except DataError as error:
-                if error.line is None:
+                if error.line is None or isinstance(error, UnknownFormError):
                     raise
                 raise DataError(f"{error.message}; {_SKIP}", path=error.path, line=error.line) from None
             if not number:

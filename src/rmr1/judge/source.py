@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from typing import Any
 
 from rmr1.data.read import read_candidate_lists, read_several
@@ -12,6 +13,7 @@ from rmr1.faces import name_option
 from rmr1.judge.base import list_keys
 from rmr1.judge.config import DataConfig
 from rmr1.records import Candidates, PreferencePair
+from rmr1.store.keys import number_items
 
 SHOWN_ERRORS = 5
 """Unreadable rows that are told; the rest are counted."""
@@ -28,6 +30,8 @@ class PairSource:
     total: int
     """Pairs up to the limit."""
     num_invalid: int
+    kept: bytearray | None = None
+    """The keys of each pair, a line each, if they were made when it was read."""
 
     def pairs(self, *, limited: bool = True) -> Iterator[PreferencePair]:
         """Up to the limit, or all."""
@@ -36,7 +40,15 @@ class PairSource:
 
     def keys(self) -> Iterator[str]:
         """The keys of all its pairs, those beyond the limit among them."""
-        return list_keys(self.pairs(limited=False))
+        if self.kept is None or self.config.limit is not None:
+            return list_keys(self.pairs(limited=False))
+        return (key for keys in self.items() for key in keys)
+
+    def items(self) -> Iterator[Sequence[str]]:
+        """The keys of each pair up to the limit."""
+        if self.kept is None:
+            return (keys for keys, _ in number_items(self.pairs()))
+        return (line.split() for line in TextIOWrapper(BytesIO(self.kept), encoding="ascii"))
 
     def describe(self) -> dict[str, Any]:
         """The data section of run.json, for people: what is compared are the pairs themselves."""
@@ -61,16 +73,35 @@ class CandidateSource(PairSource):
 
 
 def scan_pairs(
-    sources: Sequence[str], config: DataConfig, *, tell: Callable[[object], None], is_piped: bool = False
+    sources: Sequence[str],
+    config: DataConfig,
+    *,
+    tell: Callable[[object], None],
+    is_piped: bool = False,
+    keeps_keys: bool = False,
 ) -> PairSource:
-    """Read everything once before a model is loaded: bad rows are known at the start, not hours in."""
+    """Read everything once before a model is loaded: bad rows are known at the start, not hours in. With `keeps_keys`
+    keys are made on the way, for a run that goes on; they take about 35 bytes a pair."""
     name = "standard input" if is_piped else ", ".join(sources)
     errors: list[DataError] = []
     pairs = read_several(sources, errors=errors, limit=config.limit, **config.reading())
-    total = _count(pairs, errors, name, config, tell=tell, is_piped=is_piped, what="pairs")
+    kept = bytearray() if keeps_keys else None
+    read = pairs if kept is None else _keep_keys(pairs, kept)
+    total = _count(read, errors, name, config, tell=tell, is_piped=is_piped, what="pairs")
     return PairSource(
-        sources=tuple(sources), is_piped=is_piped, config=config, total=total, num_invalid=len(errors)
+        sources=tuple(sources),
+        is_piped=is_piped,
+        config=config,
+        total=total,
+        num_invalid=len(errors),
+        kept=kept,
     )
+
+
+def _keep_keys(pairs: Iterable[PreferencePair], kept: bytearray) -> Iterator[PreferencePair]:
+    for keys, pair in number_items(pairs):
+        kept += f"{' '.join(keys)}\n".encode()
+        yield pair
 
 
 def scan_candidates(

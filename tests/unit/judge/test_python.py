@@ -161,6 +161,8 @@ def test_judge_refuses_at_once_what_it_cannot_read() -> None:
         DataError, match=r"list:2: 'chosen' is empty; drop the row, or pass rmr1.read_pairs\("
     ):
         judge.judge([ROW, {**ROW, "chosen": None}])
+    with pytest.raises(DataError, match=r"'prompt' and 'score'.*columns=\{'responses': 'COLUMN'\}$"):
+        judge.judge([{"prompt": "q", "score": 1}])  # no advice to drop the rows, which leaves none
     assert inner.asked == []
 
 

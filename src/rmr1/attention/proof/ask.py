@@ -180,6 +180,8 @@ class Paths:
     padding: Padding = "none"
     """Prompts are padded on the `right` without a mask, since causal attention alone looks back only, or on the `left`
     under one; conversations on the right, `bare` of a mask or `masked`. `none`: each goes alone."""
+    groups: bool = False
+    """Its layers may attend by `rmr1.attention.decode` instead of the library's function."""
     shares: bool = False
     """Rows of a prompt may attend to its keys and values together."""
     caches: bool = False

@@ -21,7 +21,6 @@ from rmr1.attention.kept import Kept, Room
 from rmr1.attention.proof.ask import Padding, Paths, Turning, find_turning
 from rmr1.attention.proof.attending import choose_attention
 from rmr1.attention.proof.probe import (
-    LONG,
     Finding,
     Pairs,
     Probe,
@@ -31,6 +30,7 @@ from rmr1.attention.proof.probe import (
     longest_text,
     undisturbed,
 )
+from rmr1.attention.proof.selecting import HIDDEN
 from rmr1.attention.shared_cache import GrowingLayer, build_cache
 
 _KNOWN: WeakKeyDictionary[PreTrainedModel, tuple[str | None, Paths]] = WeakKeyDictionary()
@@ -62,14 +62,35 @@ def read_alone(model: PreTrainedModel, ids_BT: torch.Tensor) -> torch.Tensor:
 
 
 def _prove(model: PreTrainedModel) -> Paths:
-    with undisturbed(model):
+    with undisturbed(model) as choices:
         turning = find_turning(model)
-        most = LONG if turning is None else turning.border
-        probes = Probes(model, lambda ids: read_alone(model, ids), most=most)
+        most = None if turning is None else turning.border
+        probes = Probes(model, lambda ids: read_alone(model, ids), most=most, stretch=choices.stretch)
         sees_all, notes = choose_attention(model, probes)
         probes.check_causal()
+        if choices.is_hidden:
+            notes.append(
+                f"{type(model).__name__}: {HIDDEN}; prompts are computed one at a time, each token from the whole text, "
+                "which is slow"
+            )
+            return Paths(turning=turning, notes=tuple(notes))
         with grouped_attention(model):
-            return _choose(model, probes, turning, sees_all, notes)
+            finding = _judge_grouped(model, probes)
+            if not finding.is_fault:
+                return replace(_choose(model, probes, turning, sees_all, notes), groups=True)
+        notes.append(f"{type(model).__name__}: {finding.describe()}; its library's is taken")
+        return _choose(model, probes, turning, False, notes)
+
+
+def _judge_grouped(model: PreTrainedModel, probes: Probes) -> Finding:
+    """Whether the model says the same of texts alone by the attention that is set as by its library's."""
+
+    def read(probe: Probe) -> Pairs:
+        for text in (*probe.texts, probe.long):
+            yield probe.read(text), probe.alone(text)
+
+    path, against = "texts by attention for decoding", "those by its library's attention"
+    return probes.judge(lambda probe: judge_numbers(path, probe.noise, read(probe), against=against))
 
 
 def _choose(

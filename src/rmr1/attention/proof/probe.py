@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from rmr1.attention.proof.selecting import Choices, choosing_few
 from rmr1.errors import ConfigError, reason_of
 
 FAULT = 10.0
@@ -105,18 +106,22 @@ class ProbeGroup:
 class Probe:
     """Random texts, and what `read` gives for each of them alone."""
 
-    def __init__(self, model: PreTrainedModel, read: Read, *, seed: int = 0, most: int = LONG):
-        """Call inside `undisturbed`. `most` is the longest text whose positions are turned as those of a short one."""
+    def __init__(
+        self, model: PreTrainedModel, read: Read, *, seed: int = 0, most: int | None = None, stretch: int = 1
+    ):
+        """Call inside `undisturbed`, whose choices tell `stretch`. `most` is the longest text whose positions are turned as
+        those of a short one; None: any."""
         draw = random.Random(seed)
         tokens = _list_tokens(model)
         self.groups = [
             ProbeGroup(
-                prompt=tuple(draw.choices(tokens, k=num_prompt)),
+                prompt=tuple(draw.choices(tokens, k=num_prompt * stretch)),
                 completions=tuple(tuple(draw.choices(tokens, k=length)) for length in lengths),
             )
             for num_prompt, lengths in GROUPS
         ]
-        self.long = tuple(draw.choices(tokens, k=min(LONG, most)))
+        self.long = tuple(draw.choices(tokens, k=min(LONG * stretch, most or FAR)))
+        self.cuts = [cut * stretch for cut in _CUTS if cut * stretch < len(self.long)]
         self.device = model.device
         self._model = model
         self._read = read
@@ -145,6 +150,10 @@ class Probe:
         return float(torch.cat([truth.noise for truth in self._known.values()]).median())
 
     def _read_all(self) -> None:
+        with by_library(self._model):
+            self._measure()
+
+    def _measure(self) -> None:
         least = least_noise(self._model)
         found = {}
         for text in (*self.texts, self.long):
@@ -164,8 +173,9 @@ class Probe:
 class Probes:
     """Probes of one model, made as they are needed."""
 
-    def __init__(self, model: PreTrainedModel, read: Read, *, most: int = LONG):
+    def __init__(self, model: PreTrainedModel, read: Read, *, most: int | None = None, stretch: int = 1):
         self._most = most
+        self._stretch = stretch
         self._model = model
         self._read = read
         self._made: list[Probe] = []
@@ -190,7 +200,7 @@ class Probes:
         """Raises ConfigError unless a text's beginning is read the same whatever comes after it."""
 
         def read(probe: Probe) -> Pairs:
-            for cut in (one for one in _CUTS if one < len(probe.long)):
+            for cut in probe.cuts:
                 yield probe.read(probe.long[:cut]), probe.alone(probe.long).part(slice(cut))
 
         finding = self.judge(lambda probe: judge_numbers("beginnings of texts", probe.noise, read(probe)))
@@ -202,7 +212,9 @@ class Probes:
 
     def _get(self, number: int) -> Probe:
         while len(self._made) <= number:
-            self._made.append(Probe(self._model, self._read, seed=len(self._made), most=self._most))
+            seed = len(self._made)
+            probe = Probe(self._model, self._read, seed=seed, most=self._most, stretch=self._stretch)
+            self._made.append(probe)
         return self._made[number]
 
 
@@ -279,23 +291,34 @@ def longest_text(model: PreTrainedModel) -> int:
 
 
 @contextmanager
-def undisturbed(model: PreTrainedModel) -> Iterator[None]:
-    """A block in which the model computes without dropout and gradients, by its library's attention; afterwards all is
-    as before, random states too."""
-    attention = attention_of(model)
-    if is_own := str(attention).startswith(_OWN):
-        model.set_attn_implementation("sdpa")
+def by_library(model: PreTrainedModel) -> Iterator[None]:
+    """A block in which the model attends by a function of its library, if it attends by one of this package's."""
+    attention = str(attention_of(model))
+    if not attention.startswith(_OWN):
+        yield
+        return
+    model.set_attn_implementation("sdpa")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(attention)
+
+
+@contextmanager
+def undisturbed(model: PreTrainedModel) -> Iterator[Choices]:
+    """A block in which the model computes without dropout and gradients, by its library's attention, and, if it chooses
+    among the tokens of long texts, does so in short ones; afterwards all is as before, random states too. Gives what
+    is known of the choices, whose `stretch` a `Probe` takes."""
     modes = [(module, module.training) for module in model.modules()]
     devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), torch.no_grad():
+    with torch.random.fork_rng(devices=devices), torch.no_grad(), by_library(model):
         model.eval()
         try:
-            yield
+            with choosing_few(model, _list_tokens(model), longest_text(model)) as choices:
+                yield choices
         finally:
             for module, was_training in modes:
                 module.training = was_training
-            if is_own:
-                model.set_attn_implementation(str(attention))
 
 
 def _list_tokens(model: PreTrainedModel) -> list[int]:

@@ -16,7 +16,6 @@ from transformers import PreTrainedModel
 from rmr1.attention.proof.ask import Padding, Paths, find_turning
 from rmr1.attention.proof.attending import choose_attention
 from rmr1.attention.proof.probe import (
-    LONG,
     NUDGED_ROWS,
     Pairs,
     Probe,
@@ -29,6 +28,7 @@ from rmr1.attention.proof.probe import (
     nudged,
     undisturbed,
 )
+from rmr1.attention.proof.selecting import HIDDEN
 
 Score = Callable[[Sequence[Sequence[int]], bool], torch.Tensor]
 """Rows of tokens, and whether the padding is masked -> `[B]` scores, float32."""
@@ -40,11 +40,13 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
     `score` computes rows as they are, padded as its second argument says.
     """
     name = type(model).__name__
-    with undisturbed(model):
-        probe = Probe(model, lambda ids: score(ids.tolist(), False)[:, None, None])
+    with undisturbed(model) as choices:
+        probe = Probe(model, lambda ids: score(ids.tolist(), False)[:, None, None], stretch=choices.stretch)
         turning = find_turning(model)
-        most = LONG if turning is None else turning.border
-        states = Probes(model, lambda ids: model.base_model(input_ids=ids)[0], most=most)
+        most = None if turning is None else turning.border
+        states = Probes(
+            model, lambda ids: model.base_model(input_ids=ids)[0], most=most, stretch=choices.stretch
+        )
         _, notes = choose_attention(model, states)
         wanted_B1 = torch.cat([score([text], False) for text in probe.texts])[:, None]
         # One number is little to measure noise by, so that of all texts is taken together.
@@ -56,6 +58,9 @@ def prove_scoring(model: PreTrainedModel, score: Score, *, may_be_bare: bool) ->
         truth = Truth(numbers=wanted_B1, size=size, noise=torch.full_like(wanted_B1[:, 0], noise))
         padding: Padding = "none"
         ways: list[Padding] = ["bare", "masked"] if may_be_bare else ["masked"]
+        if choices.is_hidden:
+            notes.append(f"{name}: {HIDDEN}; each conversation is computed alone")
+            return Paths(turning=turning, notes=tuple(notes))
         for way in ways:
             path = f"scores of conversations padded {'under' if way == 'masked' else 'without'} a mask"
             finding = judge_numbers(path, noise, _score_together(score, probe, way == "masked", truth))

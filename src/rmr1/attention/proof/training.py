@@ -21,7 +21,6 @@ from rmr1.attention.proof.ask import Turning, ask_layers, find_trunk, find_turni
 from rmr1.attention.proof.attending import choose_attention
 from rmr1.attention.proof.judging import read_alone
 from rmr1.attention.proof.probe import (
-    LONG,
     Finding,
     Pairs,
     Probe,
@@ -31,6 +30,7 @@ from rmr1.attention.proof.probe import (
     measure_size,
     undisturbed,
 )
+from rmr1.attention.proof.selecting import HIDDEN, Choices
 from rmr1.errors import ConfigError, reason_of
 
 _LEAST_NATS = 1e-5
@@ -91,10 +91,15 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
     """Check the model, as it stands, and set the attention that is right for it; `layout` is None for texts that go
     alone anyway."""
     name = type(model).__name__
-    with undisturbed(model):
+    with undisturbed(model) as choices:
         turning = find_turning(model)
-        most = LONG if turning is None else turning.border
-        probes = Probes(model, lambda ids: read_states(model, by_matrix, input_ids=ids), most=most)
+        most = None if turning is None else turning.border
+        probes = Probes(
+            model,
+            lambda ids: read_states(model, by_matrix, input_ids=ids),
+            most=most,
+            stretch=choices.stretch,
+        )
         text = probes.first.texts[0]
         head = judge_head(model, text)
         by_matrix = not head.is_fault
@@ -105,7 +110,7 @@ def prove_rows(model: PreTrainedModel, layout: Layout | None) -> RowPaths:
         _check_learns(model, probes.first)
         joins = False
         if layout is not None:
-            finding = _judge_layout(model, probes, layout, by_matrix)
+            finding = _judge_layout(model, probes, layout, by_matrix, choices)
             joins = not finding.is_fault
             if not joins:
                 notes.append(
@@ -149,17 +154,20 @@ def _check_learns(model: PreTrainedModel, probe: Probe) -> None:
         model.eval()
 
 
-def _judge_layout(model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool) -> Finding:
+def _judge_layout(
+    model: PreTrainedModel, probes: Probes, layout: Layout, by_matrix: bool, choices: Choices
+) -> Finding:
     layers = ask_layers(model, probes.first.texts[0])
-    if not layers.is_asked or not layers.tell_windows(longest_text(model)):
+    if choices.is_hidden or not layers.is_asked or not layers.tell_windows(longest_text(model)):
         reason = "its layers do not attend by functions that can be replaced"
-        if layers.is_asked:
+        if choices.is_hidden:
+            reason = HIDDEN
+        elif layers.is_asked:
             reason = "its masks hide tokens that its layers' attention is not told of"
         noise = probes.first.noise
         return Finding(path=layout.name, difference=float("inf"), noise=noise, reason=reason)
 
     def run(probe: Probe) -> Pairs:
-        probe.alone(probe.texts[0])  # all are remembered: by the model's own attention, not the row's
         with layout.attention(model):
             yield from layout.read(probe, lambda **inputs: read_states(model, by_matrix, **inputs)[0].float())
 

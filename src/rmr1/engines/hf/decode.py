@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -100,7 +101,7 @@ def decode(
     paths = judging_paths(model).within(longest)
     size = max(1, len(prompts)) if paths.padding != "none" else 1
     sampled: list[list[Sampled]] = []
-    with grouped_attention(model):
+    with grouped_attention(model) if paths.groups else nullcontext():
         for start in range(0, len(prompts), size):
             batch = prompts[start : start + size]
             sampled += _sample(Forward(model, paths), batch, params, end_tokens, with_logprobs, room)
