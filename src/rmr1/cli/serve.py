@@ -76,11 +76,11 @@ def run(arguments: Namespace) -> int:
     keys = Keys(settings.keys)
     if keys.is_open and not is_loopback(arguments.host):
         tell(f"anybody who reaches {arguments.host} can use the judge: no keys are set (--keys, {VARIABLE})")
-    config = build_config(arguments)
     if arguments.require_calibration is not None:
-        if config.calibration not in (None, arguments.require_calibration):
+        if arguments.calibration not in (None, arguments.require_calibration):
             raise ConfigError("--calibration and --require-calibration name two files")
-        config = config.model_copy(update={"calibration": arguments.require_calibration})
+        arguments.calibration = arguments.require_calibration
+    config = build_config(arguments)
     listener = listen(arguments.host, arguments.port)
     queue, workers = start_workers(
         partial(open_judge, config), num_workers=arguments.replicas, most_waiting=settings.most_waiting
