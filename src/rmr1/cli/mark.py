@@ -20,7 +20,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rmr1.audit.label_files import LabelFile, leave_known, read_label_file
+from rmr1.active.exchange import read_labels_of
+from rmr1.audit.label_files import LabelFile, leave_known
 from rmr1.audit.naming import choose_named, find_named, tell_ids
 from rmr1.cli.options import add
 from rmr1.console import Console
@@ -45,7 +46,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "--note TEXT", "what else there is to say")
     add(parser, "--blind", "you had seen neither the verdict nor another label")
     add(parser, "--who NAME", "whose label it is (default: your user name)")
-    add(parser, "--from FILE", "take the labels of a file: JSON lines, CSV, ...", dest="source")
+    add(
+        parser,
+        "--from FILE",
+        "take the labels of a file: JSON lines, CSV, ..., or what Label Studio exports as JSON",
+        dest="source",
+    )
     add(parser, "--list", "print the labels, of KEY or of all")
     add(parser, "--json", "JSON on standard output")
 
@@ -115,7 +121,7 @@ def _tell(arguments: Namespace, folder: Path, labels: list[HumanLabel]) -> int:
 
 def _take_file(arguments: Namespace, folder: Path) -> int:
     when = now()
-    found = read_label_file(arguments.source, folder, who=_name_person(arguments), when=when)
+    found = read_labels_of(arguments.source, folder, who=_name_person(arguments), when=when)
     new = leave_known(found.labels, list(read_labels(folder)), when=when)
     if new:
         append_labels(folder, new)
