@@ -65,6 +65,7 @@ def serve_pages(
         server_header=False,
         timeout_graceful_shutdown=5,
     )
+    listener.listen()  # who follows the link at once waits, and is not refused
     tell(f"open {link}")
     tell("end it with Ctrl-C")
     with ExitStack() as opened:

@@ -137,7 +137,7 @@ class _Pages:
             forms={
                 name: (text, _link("/", who=who, form=name, key=task.key)) for name, text in FORMS.items()
             },
-            none=NO_CRITERION,
+            no_criterion=NO_CRITERION,
             **told,
         )
 

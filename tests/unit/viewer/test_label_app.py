@@ -227,6 +227,11 @@ def test_a_criterion_is_chosen_or_written(folder: Path) -> None:
     assert 'value="1" checked' in told.text
     odd = browser.ask("POST", "/answer?who=ada", data={**fields(page), "side": "1", "criterion": "made up"})
     assert odd.status_code == 422
+    assert re.findall(r'name="criterion" value="([^"]*)"', page) == [
+        "It is &lt;b&gt;right&lt;/b&gt;",
+        "brevity",
+        "-",
+    ]
     answer(browser, "ada", "1", page, criterion="brevity")
     answer(browser, "eve", "2", criterion="It is <b>right</b>")
     answer(browser, "bob", "2", criterion="brevity", own="  it   rhymes ")
