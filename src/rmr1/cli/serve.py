@@ -81,29 +81,29 @@ def run(arguments: Namespace) -> int:
             raise ConfigError("--calibration and --require-calibration name two files")
         arguments.calibration = arguments.require_calibration
     config = build_config(arguments)
-    listener = listen(arguments.host, arguments.port)
-    queue, workers = start_workers(
-        partial(open_judge, config), num_workers=arguments.replicas, most_waiting=settings.most_waiting
-    )
-    service = Service(workers[0].wait_until_loaded(), queue, workers, settings)
-    tell(f"serving {service.judge.name} at {name_address(listener)}")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(service, keys=keys),
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=30,
-            server_header=False,
+    with listen(arguments.host, arguments.port) as listener:
+        queue, workers = start_workers(
+            partial(open_judge, config), num_workers=arguments.replicas, most_waiting=settings.most_waiting
         )
-    )
-    signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again once it has ended its requests
-    try:
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
-    finally:
-        queue.close(ClosedError("the server has ended"))
-        for worker in workers:
-            worker.join(_ENDING_SECONDS)
+        service = Service(workers[0].wait_until_loaded(), queue, workers, settings)
+        tell(f"serving {service.judge.name} at {name_address(listener)}")
+        server = uvicorn.Server(
+            uvicorn.Config(
+                make_app(service, keys=keys),
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=30,
+                server_header=False,
+            )
+        )
+        signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again once it has ended its requests
+        try:
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[listener])
+        finally:
+            queue.close(ClosedError("the server has ended"))
+            for worker in workers:
+                worker.join(_ENDING_SECONDS)
     return 0
 
 

@@ -72,7 +72,8 @@ def append_label(folder: str | Path, label: HumanLabel) -> None:
 
 
 def append_labels(folder: str | Path, labels: Sequence[HumanLabel]) -> None:
-    """Add labels to those of a run, all or none of them; what is wrong with one is an error as in `append_label`."""
+    """Add labels to those of a run, all or none of them; what is wrong with one is an error as in `append_label`. Without
+    labels it is only tried whether the folder can be written."""
     folder = Path(folder)
     read_description(folder)
     for label in labels:
@@ -80,6 +81,8 @@ def append_labels(folder: str | Path, labels: Sequence[HumanLabel]) -> None:
     path = folder / LABELS_FILE
     with ExitStack() as opened, writing(path, _KEPT):
         _hold(folder, opened)
+        if not labels:
+            return
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         opened.callback(os.close, handle)
         cut_torn_line(handle)
