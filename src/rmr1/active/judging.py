@@ -70,7 +70,7 @@ def judge_pool(
         for place, one in enumerate(list_rubric_folders(folder, settings.rubrics), start=1):
             _judge_by_rubric(
                 pairs,
-                vary_seed(writer, seed_for(settings.seed, "rubric", str(place))),
+                vary_seed(writer, rubric_seed(settings.seed, place)),
                 one,
                 data=data,
                 watcher=watcher,
@@ -102,6 +102,11 @@ def vary_seed(judge: GenerativeJudge, seed: int) -> GenerativeJudge:
     return GenerativeJudge(
         judge.engine, judge.family, replace(judge.settings, seed=seed), finish=judge.finish
     )
+
+
+def rubric_seed(seed: int, place: int) -> int:
+    """The seed of the judge under the rubric of a number, from 1, in a pool of this seed."""
+    return seed_for(seed, "rubric", str(place))
 
 
 def list_rubric_folders(folder: str | Path, number: int) -> Iterator[Path]:
