@@ -129,10 +129,10 @@ def test_a_calibration_of_too_few_labels_or_over_a_file(
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((), "say how to ask"),
+        ((), "a run, and no pool; ask about its pairs with --blind"),
         (("--blind", "--report"), "no blind label of people that is settled; label some first"),
         (("--blind", "--number", "-2"), "--number -2: expected a whole number of questions"),
-        (("--blind", "--overlap", "0"), "--overlap 0: expected a number of people"),
+        (("--blind", "--people", "0"), "--people 0: expected a number of people"),
         (("--blind", "--who", "a\nb"), "a name is one line"),
     ],
 )

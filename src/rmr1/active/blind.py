@@ -30,15 +30,13 @@ NUMBER = 100
 class BlindRun:
     """An `Asker` over a finished or growing run."""
 
-    def __init__(
-        self, folder: str | Path, *, seed: int = 0, number: int = NUMBER, overlap: int | None = None
-    ):
+    def __init__(self, folder: str | Path, *, seed: int = 0, number: int = NUMBER, people: int | None = None):
         """Read which items the run holds.
 
         Args:
             seed: Decides the sequence.
             number: Questions to each person at most; 0 is all.
-            overlap: People who are asked about one item at most; None is everybody.
+            people: People who are asked about one item at most; None is everybody.
 
         Raises:
             ConfigError: A number is out of its range, or the folder is no run or holds nothing to ask about.
@@ -47,13 +45,13 @@ class BlindRun:
             raise ConfigError(
                 f"{name_option('number')} {number}: expected a whole number of questions, or 0 for all"
             )
-        if overlap is not None and overlap < 1:
-            raise ConfigError(f"{name_option('overlap')} {overlap}: expected a number of people from 1")
+        if people is not None and people < 1:
+            raise ConfigError(f"{name_option('people')} {people}: expected a number of people from 1")
         self.folder = Path(folder)
         if (kind := find_kind(self.folder)) != "run":
             raise ConfigError(f"{folder}: holds no judgments (it was made by rmr1 {kind})")
         self._path = self.folder / JUDGMENTS_FILE
-        self._seed, self._number, self._overlap = seed, number, overlap
+        self._seed, self._number, self._people = seed, number, people
         self.total = 0
         """Questions that each person is asked at most."""
         self._begin()
@@ -82,7 +80,7 @@ class BlindRun:
         seen = find_seen(labels, who)
         others = self._count_others(labels, who)
         for _, key in self._sequence:
-            is_full = self._overlap is not None and others[key] >= self._overlap
+            is_full = self._people is not None and others[key] >= self._people
             if key not in mine and key not in seen and not is_full:
                 return self.find(key)
         return None
@@ -99,7 +97,7 @@ class BlindRun:
 
     def _count_others(self, labels: Sequence[HumanLabel], who: str) -> Counter[str]:
         """Item's key -> other people who have named a side."""
-        if self._overlap is None:
+        if self._people is None:
             return Counter()
         last = {(one.key, one.who): one for one in labels if one.who != who}
         return Counter(key for (key, _), one in last.items() if one.is_blind and one.label is not None)

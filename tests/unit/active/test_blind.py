@@ -70,9 +70,7 @@ def test_an_undone_item_is_asked_again_and_a_seen_one_never(folder: Path) -> Non
 
 
 def test_no_item_is_asked_of_more_people_than_wanted(folder: Path) -> None:
-    walked = [
-        walk(BlindRun(folder, number=15, overlap=2), who) for who in ("ada", "eve", "bob", "zoe", "max")
-    ]
+    walked = [walk(BlindRun(folder, number=15, people=2), who) for who in ("ada", "eve", "bob", "zoe", "max")]
     counts = Counter(key for one in walked for key in one)
     assert set(counts.values()) == {2} and len(counts) == 30 and walked[4] == []
 
@@ -100,9 +98,7 @@ def test_what_nobody_is_asked_about_is_counted(tmp_path: Path) -> None:
     assert walk(asker, "ada") == [key_of(2)]
 
 
-@pytest.mark.parametrize(
-    ("options", "told"), [({"number": -1}, "number= -1"), ({"overlap": 0}, "overlap= 0")]
-)
+@pytest.mark.parametrize(("options", "told"), [({"number": -1}, "number= -1"), ({"people": 0}, "people= 0")])
 def test_numbers_out_of_range(folder: Path, options: dict[str, int], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         BlindRun(folder, **options)  # type: ignore[arg-type]
