@@ -17,19 +17,18 @@ import numpy as np
 
 from rmr1.active.asking import Task
 from rmr1.active.choose import Chooser
-from rmr1.active.information import SURE
 from rmr1.active.items import PoolItem, read_items
 from rmr1.active.judging import judge_pool, list_rubric_folders, read_pool_description, tell_retry
 from rmr1.active.settings import PoolSettings
 from rmr1.errors import DataError
 from rmr1.judge.base import PairJudge, Watcher
 from rmr1.records import PreferencePair
-from rmr1.stats import binomial_tail
 from rmr1.store.keys import seed_for
 from rmr1.store.labels import HumanLabel
 
 _OVERRIDDEN = 0.5
 """A pair with an override counts at least this share of what the pair with the most information does."""
+_ONE_SIDED_95 = 1.645
 _CHECKING = "Drawn at random, so that what is measured stands for all pairs."
 _REASONS = {
     "sums": "The criteria add up to one answer, and the judge names the other.",
@@ -178,15 +177,11 @@ class Pool:
         }, None
 
     def _do_rubrics_differ(self) -> bool:
-        """Whether more pairs' rubrics differ than chance would have it."""
-        unsure = [
-            item.information
-            for item in self._askable.values()
-            if item.information and item.information.total > 0
-        ]
-        differing = sum(one.is_about_rubric for one in unsure)
-        chance = binomial_tail(len(unsure) - differing, len(unsure), 1 - SURE)  # of so many or more
-        return differing > 0 and chance <= SURE
+        """Whether the rubrics differ by more than chance, over all pairs of which the judge is unsure: whether the mean of the
+        adjusted information, which is 0 by chance, is above 0 (one-sided, 5%)."""
+        found = [item.information for item in self._askable.values() if item.information]
+        value_I = np.array([one.about_rubric for one in found if one.total > 0])
+        return bool(value_I.mean() > _ONE_SIDED_95 * value_I.std() / np.sqrt(len(value_I)))
 
     def _list_notes(self) -> Iterator[str]:
         failed = sum(item.has_failed for item in self.items.values())
@@ -203,8 +198,8 @@ class Pool:
             )
         elif self._fallback == "uncertainty":
             yield (
-                "the judge's rubrics differ on no more pairs than chance would have it, so pairs are chosen by how unsure "
-                "it is; more votes would tell smaller differences"
+                "the judge's rubrics differ by no more than chance would have it, so pairs are chosen by how unsure it is; "
+                "more votes would tell smaller differences"
             )
 
 
