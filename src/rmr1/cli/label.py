@@ -29,7 +29,7 @@ from rmr1.judge.calibrate import write_calibration
 from rmr1.report.people import format_people, make_confusion
 from rmr1.report.tables import print_table
 from rmr1.screen import print, print_json
-from rmr1.store.kinds import POOL, find_kind
+from rmr1.store.kinds import find_kind, is_pool
 from rmr1.store.labels import read_labels
 from rmr1.store.runs import RUN_FILE, read_description
 
@@ -64,7 +64,8 @@ def run(arguments: Namespace) -> int:
         return _ask_blind(arguments, folder)
     if not (folder / RUN_FILE).is_file():
         return make_pool(arguments)
-    if (kind := find_kind(folder)) != POOL:
+    if not is_pool(folder):
+        kind = find_kind(folder)
         told = "ask about its pairs with --blind" if kind == "run" else f"it was made by rmr1 {kind}"
         raise ConfigError(f"{folder}: a run, and no pool; {told}")
     if len(arguments.sources) > 1:

@@ -117,10 +117,12 @@ def go_on(arguments: Namespace, folder: Path) -> int:
 
 
 def _read_settings(arguments: Namespace, config: JudgeConfig) -> PoolSettings:
-    """What the flags say; the number of votes is the one of judging, if it is said."""
+    """What the flags say; the number of votes is the one of judging, if several are said (one is a preset's, unless a flag
+    says it)."""
     given = {name: getattr(arguments, name) for name in (*_OWN, "number", "people")}
-    if "num_samples" in config.sampling.model_fields_set:
-        given["votes"] = config.sampling.num_samples
+    votes = config.sampling.num_samples
+    if votes != 1 or vars(arguments)["sampling.num_samples"] is not None:
+        given["votes"] = votes
     return PoolSettings(
         seed=config.seed, **{name: value for name, value in given.items() if value is not None}
     )

@@ -29,7 +29,7 @@ from rmr1.console import Console
 from rmr1.errors import ConfigError
 from rmr1.report.marks import format_labels, summarize_labels
 from rmr1.screen import print, print_json
-from rmr1.store.kinds import POOL, find_kind
+from rmr1.store.kinds import find_kind, is_pool
 from rmr1.store.labels import HumanLabel, append_label, append_labels, begin_label, now, read_labels
 
 _SHOWN_ERRORS = 5
@@ -59,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     folder = Path(arguments.run_folder)
-    if (kind := find_kind(folder)) not in ("run", POOL):
+    if not is_pool(folder) and (kind := find_kind(folder)) != "run":
         raise ConfigError(f"{folder}: holds no judgments (it was made by rmr1 {kind})")
     said = [f"--{name.replace('_', '-')}" for name in _SAID if getattr(arguments, name) not in (None, False)]
     ways = ["--list"] * arguments.list + ["--from"] * (arguments.source is not None)
@@ -152,7 +152,7 @@ def _find(folder: Path, name: str) -> str:
 
 def _find_judged(folder: Path) -> Path:
     """The run whose judgments are labelled: of a pool the first of its runs, which are all of the same pairs."""
-    return next(list_rubric_folders(folder, 1)) if find_kind(folder) == POOL else folder
+    return next(list_rubric_folders(folder, 1)) if is_pool(folder) else folder
 
 
 def _name_person(arguments: Namespace) -> str:
