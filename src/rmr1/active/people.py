@@ -1,7 +1,7 @@
 """A run's verdicts beside what people said of its pairs without having seen them: agreement, kappa, confusion, calibration.
 
-Only blind labels count, of each person the last word. An item on which people disagree has no label, as everywhere; it is
-counted, and counts for how far people agree among themselves. No verdict is no agreement, and in kappa a value of its own,
+Only blind labels count, of each person the last word. An item on which people disagree has no label, as everywhere, unless it
+is to be settled by how well each of them does; it is counted, and counts for how far people agree among themselves. No verdict is no agreement, and in kappa a value of its own,
 so that a judge that says nothing where it would be wrong gains nothing by it. Intervals are 95%, by prompt.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rmr1.active.annotators import LEAST_PEOPLE, settle_by_skill
 from rmr1.active.said import find_standing
 from rmr1.audit.agreement import VALUES, count_coincidences, find_alpha, find_kappa, measure_agreement
 from rmr1.audit.measures import Interval, measure_mean
@@ -62,10 +63,13 @@ class Labelled:
     """Labels that name a side and are not blind."""
     unknown: int
     """Blind labels of items that the run does not hold."""
+    skills: Mapping[str, float]
+    """Person -> how often they are likely to be right, in [0, 1]; empty unless labels were settled by it."""
 
 
-def read_blind(folder: str | Path, labels: Sequence[HumanLabel]) -> Labelled:
-    """The judgments of a run that people labelled blind.
+def read_blind(folder: str | Path, labels: Sequence[HumanLabel], *, by_skill: bool = False) -> Labelled:
+    """The judgments of a run that people labelled blind. With `by_skill` and at least `LEAST_PEOPLE` of them an item has the
+    side that is likely by how well each person does (`rmr1.active.annotators`), if one is likely enough.
 
     Raises:
         RunError: It is no run.
@@ -75,7 +79,15 @@ def read_blind(folder: str | Path, labels: Sequence[HumanLabel]) -> Labelled:
     standing = [one for who in people for one in find_standing(labels, who).values()]
     blind = [one for one in standing if one.is_blind and one.label is not None]
     settled = settle_labels(blind)
-    wanted = set(settled.labels) | set(settled.opinions)
+    sides, disputed, skills = settled.labels, settled.disputed, {}
+    if by_skill and len({one.who for one in blind}) >= LEAST_PEOPLE:
+        skilled = settle_by_skill(blind)
+        sides, disputed = skilled.labels, skilled.disputed
+        skills = {
+            who: sum(skilled.priors[side] * said[side] for side, said in table.items())
+            for who, table in skilled.skills.items()
+        }
+    wanted = set(sides) | set(settled.opinions)
     judgments: dict[str, Judgment] = {}
     opinions, prompts, known = [], [], set()
     path = Path(folder) / JUDGMENTS_FILE
@@ -87,18 +99,19 @@ def read_blind(folder: str | Path, labels: Sequence[HumanLabel]) -> Labelled:
         if key in settled.opinions:
             opinions.append(settled.opinions[key])
             prompts.append(_number(judgment))
-        if key in settled.labels:
-            judgments[key] = replace(judgment, pair=replace(judgment.pair, label=settled.labels[key]))
+        if key in sides:
+            judgments[key] = replace(judgment, pair=replace(judgment.pair, label=sides[key]))
     return Labelled(
         judgments=judgments,
         opinions=tuple(opinions),
         prompts=tuple(prompts),
         annotators=len({one.who for one in blind if one.key in known}),
         labels=sum(one.key in known for one in blind),
-        disputed=len(settled.disputed & known),
+        disputed=len(disputed & known),
         skipped=sum(one.is_skipped for one in standing),
         not_blind=sum(one.label is not None and not one.is_blind for one in standing),
         unknown=sum(one.key not in known for one in blind),
+        skills=skills,
     )
 
 
@@ -130,6 +143,8 @@ class PeopleReport:
     """Krippendorff's alpha of people among themselves, over the items that several labelled."""
     shared: int
     """Items that several people labelled."""
+    skills: Mapping[str, float]
+    """As in `Labelled`."""
 
     def describe(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -178,6 +193,7 @@ def measure_people(labelled: Labelled) -> PeopleReport:
         brier=brier,
         among_people=_measure_among(labelled),
         shared=len(labelled.opinions),
+        skills=labelled.skills,
     )
 
 
@@ -203,6 +219,7 @@ def fit_on_people(
     report = measure_people(labelled)
     evidence = PeopleEvidence(
         labels=report.items,
+        settled_by="skill" if report.skills else "agreement",
         annotators=report.annotators,
         agreement=report.agreement.size,
         agreement_interval=report.agreement.interval,

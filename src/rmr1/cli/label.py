@@ -47,6 +47,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(blind, "--report", "no page: print the figures of what was labelled so far")
     method = "of the calibration: one number (default), or a monotone step function, for some hundred labels or more"
     add(blind, "--method", method, choices=("temperature", "isotonic"), default="temperature")
+    skill = (
+        "settle what people dispute by how well each of them does (Dawid and Skene), of three people or more"
+    )
+    add(blind, "--by-skill", skill)
     add(blind, "--force", "replace the calibration if it exists")
     add_pool_arguments(parser)
     add_judging_arguments(parser, about="how the pairs of a pool are read")
@@ -96,7 +100,11 @@ def _ask_blind(arguments: Namespace, folder: Path) -> int:
 
 
 def _report(arguments: Namespace, folder: Path) -> int:
-    labelled = read_blind(folder, list(read_labels(folder)))
+    labelled = read_blind(folder, list(read_labels(folder)), by_skill=arguments.by_skill)
+    if arguments.by_skill and not labelled.skills:
+        tell(
+            f"labels of {labelled.annotators} people: fewer than three have no skill to tell, so disputes stay disputes"
+        )
     try:
         report = measure_people(labelled)
     except DataError:

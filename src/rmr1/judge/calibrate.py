@@ -69,7 +69,9 @@ class PeopleEvidence(_Stored):
     """What people who saw no verdict said of the judgments that a calibration was fitted on."""
 
     labels: int
-    """Items with a label on which they agree, ties among them."""
+    """Items with a label, ties among them."""
+    settled_by: Literal["agreement", "skill"] = "agreement"
+    """What gives an item its label if several people named one: that all agree, or how well each does."""
     annotators: int
     agreement: float
     """Share of these items whose verdict is the label; no verdict is no agreement."""

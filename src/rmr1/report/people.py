@@ -8,6 +8,7 @@ from rich.table import Table
 
 from rmr1.active.people import SAID, Figure, PeopleReport
 from rmr1.report.tables import Cell, make_table
+from rmr1.screen import one_line
 
 
 def make_confusion(report: PeopleReport) -> Table:
@@ -47,6 +48,12 @@ def format_people(report: PeopleReport) -> Iterator[str]:
             else _number(report.among_people)
         )
         yield f"people among themselves (alpha): {alpha}; {report.shared:,} items with several labels"
+
+    if report.skills:
+        told = ", ".join(
+            f"{one_line(who)} {100 * skill:.0f}%" for who, skill in sorted(report.skills.items())
+        )
+        yield f"settled by skill (Dawid and Skene); likely to be right: {told}"
 
 
 def _percent(figure: Figure) -> str:

@@ -123,3 +123,20 @@ def test_too_few_labels_make_no_calibration(tmp_path: Path) -> None:
     folder = label_many(tmp_path / "run", LEAST_LABELS - 1)
     with pytest.raises(DataError, match=r"49 items have a blind label .* needs 50 or more"):
         fit_on_people(read_blind(folder, list(read_labels(folder))), DESCRIBED)
+
+
+def test_disputes_of_three_are_settled_by_skill(tmp_path: Path) -> None:
+    """Two people who are right and one who says A always: of 20 items, half of them B, none stays disputed."""
+    folder = write_run(tmp_path / "run", [make_judgment(number, "AB"[number % 2]) for number in range(20)])
+    for number in range(20):
+        for who, side in (("ada", "AB"[number % 2]), ("eve", "AB"[number % 2]), ("max", "A")):
+            say(folder, number, who, side)  # type: ignore[arg-type]
+    labels = list(read_labels(folder))
+    agreed, skilled = (read_blind(folder, labels, by_skill=one) for one in (False, True))
+    assert (len(agreed.judgments), agreed.disputed, agreed.skills) == (10, 10, {})
+    assert (len(skilled.judgments), skilled.disputed) == (20, 0)
+    assert skilled.skills["ada"] == skilled.skills["eve"] > 0.8 > 0.7 > skilled.skills["max"]
+    report = measure_people(skilled)
+    assert report.agreement.size == 1 and report.items == 20
+    two = read_blind(folder, [one for one in labels if one.who != "eve"], by_skill=True)
+    assert two.skills == {} and two.disputed == 10
