@@ -198,7 +198,6 @@ def test_a_killed_run_goes_on_with_its_rubrics(tmp_path: Path) -> None:
         (["--criteria", "nosuch.toml"], "nosuch.toml: no such file"),
         (["--criteria", "x", "--family", "rubric"], "prompt family 'rubric' has no place for criteria"),
         (["--family", "criteria"], "and there are none"),
-        (["--criteria", "x", "--share-rubric"], "--criteria gives the criteria and --share-rubric has"),
         (["--criteria", "x", "--cascade", "direct,rubric"], "a cascade's stages have no place for criteria"),
         (["--share-rubric", "--dry-run"], "is not known beforehand"),
         (["--criteria", "x", "--guide"], "cannot be guided"),

@@ -70,7 +70,7 @@ def run(arguments: Namespace) -> int:
     if arguments.plot is not None:
         draw_reliability(series, arguments.plot, f"{description['model_name']}, {fitted.pairs} pairs")
     if arguments.json:
-        print_json(fitted.model_dump(mode="json"))
+        print_json(fitted.describe())
         return 0
     figures = ("ece", "brier", "auc", "aurc")
     rows = [(name, *(_format(values[figure]) for figure in figures)) for name, values in series]

@@ -6,6 +6,9 @@ rmr1 export runs/x --to trl --labels                 by people's labels if there
 rmr1 export runs/x --to pairs --labels -o gold.jsonl what people have labelled, as pairs
 rmr1 export runs/x --to labelstudio --flips -o tasks.json
                                                      pairwise tasks for Label Studio, the verdict as the prediction
+rmr1 export runs/x --to labelstudio-blind -o blind.json
+                                                     without verdicts; rmr1 mark RUN --from takes the results back
+rmr1 export runs/x --to trl --labels --labelled      preferences of people alone
 rmr1 export runs/x --to inspect -o log.json          a log that inspect view opens
 
 docs/reading.md lists the columns.
@@ -32,11 +35,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "-o --output FILE", "file to write (default: standard output)")
     add(parser, "--force", "replace FILE if it exists")
     add(parser, "--labels", "people's labels (labels.jsonl of the run) win over the data's and the judge's")
+    add(parser, "--labelled", "only judgments that people have labelled; with --labels")
     add_filter_arguments(parser)
 
 
 def run(arguments: Namespace) -> int:
-    selection = Selection(Path(arguments.run_folder), read_filter(arguments), with_labels=arguments.labels)
+    if arguments.labelled and not arguments.labels:
+        raise ConfigError("--labelled is for people's labels; pass --labels too")
+    selection = Selection(
+        Path(arguments.run_folder),
+        read_filter(arguments),
+        with_labels=arguments.labels,
+        only_labelled=arguments.labelled,
+    )
     write = FORMS[arguments.to]
     if arguments.output is None:
         if arguments.to == "parquet":

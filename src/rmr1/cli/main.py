@@ -27,6 +27,7 @@ VERBS = {
     "show": "read judgments, or what a training folder holds",
     "view": "read judgments in a browser",
     "mark": "say which answer is better, or that the judge is wrong",
+    "label": "ask people which answer is better, and see how the judge agrees",
     "export": "write judgments for other programs",
     "report": "sum a run up: an HTML page, Markdown or JSON",
     "audit": "ask whether a judge is to be trusted, and which labels are wrong",

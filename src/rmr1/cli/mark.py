@@ -20,14 +20,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from rmr1.audit.label_files import LabelFile, leave_known, read_label_file
+from rmr1.active.exchange import read_labels_of
+from rmr1.active.judging import list_rubric_folders
+from rmr1.audit.label_files import LabelFile, leave_known
 from rmr1.audit.naming import choose_named, find_named, tell_ids
 from rmr1.cli.options import add
 from rmr1.console import Console
 from rmr1.errors import ConfigError
 from rmr1.report.marks import format_labels, summarize_labels
 from rmr1.screen import print, print_json
-from rmr1.store.kinds import find_kind
+from rmr1.store.kinds import find_kind, is_pool
 from rmr1.store.labels import HumanLabel, append_label, append_labels, begin_label, now, read_labels
 
 _SHOWN_ERRORS = 5
@@ -36,7 +38,7 @@ _SAID = ("label", "judge_wrong", "judge_right", "note", "blind")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add(parser, "RUN", "folder of a judging run", dest="run_folder")
+    add(parser, "RUN", "folder of a judging run, or of a pool (rmr1 label)", dest="run_folder")
     add(parser, "KEY", "a pair's id, or the beginning of a key", nargs="?")
     side = "the better answer, in the pair's frame; none takes yours back, for which a note tells why"
     add(parser, "--label", side, choices=("A", "B", "tie", _NO_SIDE))
@@ -45,14 +47,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "--note TEXT", "what else there is to say")
     add(parser, "--blind", "you had seen neither the verdict nor another label")
     add(parser, "--who NAME", "whose label it is (default: your user name)")
-    add(parser, "--from FILE", "take the labels of a file: JSON lines, CSV, ...", dest="source")
+    add(
+        parser,
+        "--from FILE",
+        "take the labels of a file: JSON lines, CSV, ..., or what Label Studio exports as JSON",
+        dest="source",
+    )
     add(parser, "--list", "print the labels, of KEY or of all")
     add(parser, "--json", "JSON on standard output")
 
 
 def run(arguments: Namespace) -> int:
     folder = Path(arguments.run_folder)
-    if (kind := find_kind(folder)) != "run":
+    if not is_pool(folder) and (kind := find_kind(folder)) != "run":
         raise ConfigError(f"{folder}: holds no judgments (it was made by rmr1 {kind})")
     said = [f"--{name.replace('_', '-')}" for name in _SAID if getattr(arguments, name) not in (None, False)]
     ways = ["--list"] * arguments.list + ["--from"] * (arguments.source is not None)
@@ -105,7 +112,9 @@ def _list(arguments: Namespace, folder: Path) -> int:
 def _tell(arguments: Namespace, folder: Path, labels: list[HumanLabel]) -> int:
     """The labels of these items, and what people agree on."""
     keys = {one.key for one in labels}
-    items = summarize_labels([one for one in read_labels(folder) if one.key in keys], tell_ids(folder, keys))
+    items = summarize_labels(
+        [one for one in read_labels(folder) if one.key in keys], tell_ids(_find_judged(folder), keys)
+    )
     if arguments.json:
         print_json([one.describe() for one in items])
     else:
@@ -115,7 +124,7 @@ def _tell(arguments: Namespace, folder: Path, labels: list[HumanLabel]) -> int:
 
 def _take_file(arguments: Namespace, folder: Path) -> int:
     when = now()
-    found = read_label_file(arguments.source, folder, who=_name_person(arguments), when=when)
+    found = read_labels_of(arguments.source, _find_judged(folder), who=_name_person(arguments), when=when)
     new = leave_known(found.labels, list(read_labels(folder)), when=when)
     if new:
         append_labels(folder, new)
@@ -137,7 +146,13 @@ def _tell_file(source: str, folder: Path, found: LabelFile, num_new: int) -> Non
 
 
 def _find(folder: Path, name: str) -> str:
-    return choose_named(folder, name, find_named(folder, [name])[name])
+    judged = _find_judged(folder)
+    return choose_named(judged, name, find_named(judged, [name])[name])
+
+
+def _find_judged(folder: Path) -> Path:
+    """The run whose judgments are labelled: of a pool the first of its runs, which are all of the same pairs."""
+    return next(list_rubric_folders(folder, 1)) if is_pool(folder) else folder
 
 
 def _name_person(arguments: Namespace) -> str:

@@ -142,6 +142,10 @@ def add_judging_arguments(
     votes("--cascade A,B,...", cascade)
     calibration = "calibrate the probabilities, or a cascade's stages, by this file of rmr1 calibrate"
     votes("--calibration FILE", calibration)
+    start = "start only with a calibration that"
+    votes("--least-labels N", f"{start} was fitted on N blind labels of people or more (rmr1 label --blind)")
+    votes("--least-agreement P", f"{start} agrees with that share of them")
+    votes("--least-kappa X", f"{start} has that kappa with them", type=float)
     votes("--cache DIR", "keep judgments in this folder, and take from it those that are there")
     if has_data:
         group = parser.add_argument_group("data", about)

@@ -76,34 +76,34 @@ def run(arguments: Namespace) -> int:
     keys = Keys(settings.keys)
     if keys.is_open and not is_loopback(arguments.host):
         tell(f"anybody who reaches {arguments.host} can use the judge: no keys are set (--keys, {VARIABLE})")
-    config = build_config(arguments)
     if arguments.require_calibration is not None:
-        if config.calibration not in (None, arguments.require_calibration):
+        if arguments.calibration not in (None, arguments.require_calibration):
             raise ConfigError("--calibration and --require-calibration name two files")
-        config = config.model_copy(update={"calibration": arguments.require_calibration})
-    listener = listen(arguments.host, arguments.port)
-    queue, workers = start_workers(
-        partial(open_judge, config), num_workers=arguments.replicas, most_waiting=settings.most_waiting
-    )
-    service = Service(workers[0].wait_until_loaded(), queue, workers, settings)
-    tell(f"serving {service.judge.name} at {name_address(listener)}")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(service, keys=keys),
-            log_level="warning",
-            access_log=False,
-            timeout_graceful_shutdown=30,
-            server_header=False,
+        arguments.calibration = arguments.require_calibration
+    config = build_config(arguments)
+    with listen(arguments.host, arguments.port) as listener:
+        queue, workers = start_workers(
+            partial(open_judge, config), num_workers=arguments.replicas, most_waiting=settings.most_waiting
         )
-    )
-    signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again once it has ended its requests
-    try:
-        with suppress(KeyboardInterrupt):
-            server.run(sockets=[listener])
-    finally:
-        queue.close(ClosedError("the server has ended"))
-        for worker in workers:
-            worker.join(_ENDING_SECONDS)
+        service = Service(workers[0].wait_until_loaded(), queue, workers, settings)
+        tell(f"serving {service.judge.name} at {name_address(listener)}")
+        server = uvicorn.Server(
+            uvicorn.Config(
+                make_app(service, keys=keys),
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=30,
+                server_header=False,
+            )
+        )
+        signal.signal(signal.SIGTERM, _end)  # uvicorn raises it again once it has ended its requests
+        try:
+            with suppress(KeyboardInterrupt):
+                server.run(sockets=[listener])
+        finally:
+            queue.close(ClosedError("the server has ended"))
+            for worker in workers:
+                worker.join(_ENDING_SECONDS)
     return 0
 
 

@@ -10,23 +10,16 @@ is at 127.0.0.1 and wants the token of the printed link. What people mark there 
 
 from __future__ import annotations
 
-import secrets
-import signal
-import socket
-import tempfile
-import webbrowser
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from rmr1.cli.options import add
+from rmr1.cli.pages import add_page_arguments, listen_or_free, serve_pages, warn_of_host
 from rmr1.cli.session import tell
 from rmr1.console import ByteProgress
-from rmr1.errors import ConfigError
 from rmr1.plugins import require
-from rmr1.server.guard import is_loopback
-from rmr1.server.listen import listen, name_address
 from rmr1.store.kinds import TRAINING_FILE
 from rmr1.store.runs import RUN_FILE
 
@@ -41,23 +34,19 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         dest="runs",
     )
-    add(parser, "--port N", f"port (default {PORT}, or a free one if it is taken; 0 takes a free one)")
-    add(parser, "--host ADDRESS", "address to listen at", default="127.0.0.1")
-    add(parser, "--open", "open the link in the browser")
+    add_page_arguments(parser, PORT)
     add(parser, "--index-only", "index the runs, and end")
     add(parser, "--quiet", "no progress")
 
 
 def run(arguments: Namespace) -> int:
     with require("the viewer", "view"):
-        import uvicorn
-
         from rmr1.viewer.app import make_app
         from rmr1.viewer.runs import Runs
         from rmr1.viewer.search import Query
 
     with ExitStack() as opened:
-        listener = None if arguments.index_only else _listen(arguments.host, arguments.port)
+        listener = None if arguments.index_only else listen_or_free(arguments.host, arguments.port, PORT)
         if listener is not None:
             opened.callback(listener.close)
         runs = opened.enter_context(Runs(find_folders(arguments.runs)))
@@ -76,35 +65,10 @@ def run(arguments: Namespace) -> int:
                 )
         if listener is None:
             return 0
-        if not is_loopback(arguments.host):
-            tell(f"anybody who reaches {arguments.host} and has the link can read the runs and mark them")
-        token = secrets.token_urlsafe(24)
-        link = f"{name_address(listener)}/?token={token}"
+        warn_of_host(arguments.host, "read the runs and mark them")
         runs.follow()
-        settings = uvicorn.Config(
-            make_app(runs, token=token),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-        tell(f"open {link}")
-        tell("end it with Ctrl-C")
-        if arguments.open:
-            webbrowser.open(opened.enter_context(_hide_link(link)))
-        signal.signal(signal.SIGTERM, _end)
-        with suppress(KeyboardInterrupt):
-            uvicorn.Server(settings).run(sockets=[listener])
+        serve_pages(partial(make_app, runs), listener, is_opened=arguments.open)
     return 0
-
-
-@contextmanager
-def _hide_link(link: str) -> Iterator[str]:
-    """The address of a page that leads to the link and that only this user can read; command lines are seen by all."""
-    with tempfile.TemporaryDirectory(prefix="rmr1-view-") as folder:  # made for its owner alone
-        page = Path(folder) / "open.html"
-        page.write_text(f'<meta http-equiv="refresh" content="0;url={link}">', encoding="utf-8")
-        yield page.as_uri()
 
 
 def find_folders(names: list[str]) -> list[Path]:
@@ -116,17 +80,3 @@ def find_folders(names: list[str]) -> list[Path]:
         is_one = any((folder / file).is_file() for file in (RUN_FILE, TRAINING_FILE))
         found += [folder] if is_one or not inside else inside
     return found
-
-
-def _listen(host: str, port: int | None) -> socket.socket:
-    """Listen at the port that was asked for, which has to be free; else at the usual one, or a free one."""
-    if port is not None:
-        return listen(host, port)
-    try:
-        return listen(host, PORT)
-    except ConfigError:
-        return listen(host, 0)
-
-
-def _end(*_: object) -> None:
-    raise SystemExit(0)

@@ -65,6 +65,23 @@ class Isotonic(_Stored):
 Map = Annotated[Temperature | Isotonic, Field(discriminator="method")]
 
 
+class PeopleEvidence(_Stored):
+    """What people who saw no verdict said of the judgments that a calibration was fitted on."""
+
+    labels: int
+    """Items with a label, ties among them."""
+    settled_by: Literal["agreement", "skill"] = "agreement"
+    """What gives an item its label if several people named one: that all agree, or how well each does."""
+    annotators: int
+    agreement: float
+    """Share of these items whose verdict is the label; no verdict is no agreement."""
+    agreement_interval: tuple[float, float] | None
+    """95%, by prompt."""
+    kappa: float | None
+    """Cohen's, of verdicts and labels, no verdict being a value of its own; None if chance explains all."""
+    kappa_interval: tuple[float, float] | None
+
+
 class Calibration(_Stored):
     """A fitted map, the judge that it is for, and how well it did."""
 
@@ -78,11 +95,17 @@ class Calibration(_Stored):
     held_out: dict[str, Any]
     """The same after the map, each pair by one that was fitted on the others; what depends on the ranks of all pairs
     alone (`auc`, `aurc`, `risk_coverage`) after the map itself."""
+    people: PeopleEvidence | None = None
+    """None if it was not fitted on blind labels alone."""
 
     @property
     def digest(self) -> str:
         """A hash of all of it."""
-        return hashlib.blake2b(dumps(self.model_dump(mode="json")), digest_size=16).hexdigest()
+        return hashlib.blake2b(dumps(self.describe()), digest_size=16).hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """The calibration as its file has it."""
+        return self.model_dump(mode="json", exclude={"people"} if self.people is None else None)
 
     def apply(self, judgment: Judgment) -> float | None:
         """P(A is better), calibrated; None if the judgment tells none."""
@@ -245,7 +268,12 @@ def write_calibration(path: str | Path, calibration: Calibration | CascadeThresh
     Raises:
         RunError: it cannot be written.
     """
-    write_json(Path(path), calibration.model_dump(mode="json"))
+    values = (
+        calibration.describe()
+        if isinstance(calibration, Calibration)
+        else calibration.model_dump(mode="json")
+    )
+    write_json(Path(path), values)
 
 
 def read_calibration(path: str | Path) -> Calibration | CascadeThresholds:

@@ -11,6 +11,7 @@ from rmr1.engines import list_option_faults
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError, RMR1Error
 from rmr1.judge.criteria import read_criteria
+from rmr1.judge.floor import Floor, require_floor
 from rmr1.judge.load import find_stages
 from rmr1.judge.presets import find_preset
 from rmr1.judge.settings import GuideKind, JudgeSettings, Placement
@@ -91,7 +92,13 @@ class JudgeConfig(Section):
     """The stages of a cascade (`rmr1.judge.stages`): prompt families and `votes:K`, each with a model of its own if it
     names one."""
     calibration: str | None = None
-    """A file of `rmr1 calibrate`."""
+    """A file of `rmr1 calibrate` or `rmr1 label`."""
+    least_labels: int | None = None
+    """Blind labels of people that the calibration has to be fitted on; it makes one necessary, as the next two do."""
+    least_agreement: float | None = None
+    """Least share of these labels that the judge's verdicts agree with."""
+    least_kappa: float | None = None
+    """Least Cohen's kappa of verdicts and these labels."""
     cache: str | None = None
     """The folder of a cache of judgments."""
     sampling: SamplingConfig = SamplingConfig()
@@ -129,6 +136,14 @@ class JudgeConfig(Section):
     def _check_engine(self) -> Iterator[Complaint]:
         for name, fault in list_option_faults(self.model, self.engine):
             yield ("engine", name), fault
+
+    @settings_rule
+    def _check_floor(self) -> Iterator[Complaint]:
+        floor = Floor(labels=self.least_labels, agreement=self.least_agreement, kappa=self.least_kappa)
+        try:
+            require_floor(self.calibration, floor)
+        except ConfigError as error:
+            yield str(error)
 
     def judge_settings(self, *, order: Placement = "seeded") -> JudgeSettings:
         """The settings of the judge; `order` is the command's default."""

@@ -23,7 +23,7 @@ from rmr1.judge.guided_text import Guide
 from rmr1.judge.one_model import OneModelJudge
 from rmr1.judge.placement import list_placements, render_prompts
 from rmr1.judge.settings import JudgeSettings, Placement
-from rmr1.judge.shared import RubricWriter, judge_without
+from rmr1.judge.shared import RubricWriter, join_criteria, judge_without
 from rmr1.judge.votes import cast_answer, conclude
 from rmr1.prompts import PromptFamily, load_family
 from rmr1.prompts.families import FOUR_WAY, RATING, RUBRIC_WRITER
@@ -155,7 +155,7 @@ class GenerativeJudge(OneModelJudge[Request, tuple[Generation, ...]]):
     ) -> Steps[Request, tuple[Generation, ...]]:
         rubric, usage = yield from writer.ask(key, pair)
         if rubric.criteria:
-            judgment = yield from self.ask(key, pair, rubric.criteria)
+            judgment = yield from self.ask(key, pair, join_criteria(rubric.criteria, self.settings.criteria))
         else:
             judgment = judge_without(pair, rubric, family=self.family.name, rule=self.settings.rule)
         return replace(

@@ -89,7 +89,8 @@ class Judge(SeveralAnswers):
             criteria: what the judge is to go by, all weighed or none: a text with a criterion a line, a file, or a list
                 of texts, `RubricItem`s and mappings (`{"name": "Truth", "text": "Is it true?", "weight": 2}`). It scores
                 each answer by each (`Judgment.trace.scores`).
-            share_rubric: have the judge write a rubric for each question first, and go by it for all answers.
+            share_rubric: have the judge write a rubric for each question first, and go by it for all answers, and by
+                `criteria` beside it, if there are any.
             cascade: stages in which the model is asked, such as `["direct", "rubric", "votes:8"]`, or other models that
                 they name, as `"direct@tiny"` or `"decisions:NAME@URL"` (`rmr1.judge.stages`).
             calibration: a file of `rmr1 calibrate`, for this judge.

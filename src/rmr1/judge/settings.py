@@ -42,7 +42,8 @@ class JudgeSettings:
     criteria: tuple[RubricItem, ...] = ()
     """What the judge is to go by, all weighed or none (`rmr1.judge.criteria`)."""
     share_rubric: bool = False
-    """Have the judge write a rubric for each question first, and go by it whatever pair, order and vote."""
+    """Have the judge write a rubric for each question first, and go by it whatever pair, order and vote; `criteria`, if
+    there are any, stand behind its own."""
 
     def __post_init__(self) -> None:
         if self.order not in ("seeded", "given", "both"):
@@ -77,11 +78,6 @@ class JudgeSettings:
             )
         if self.criteria:
             weigh_criteria(self.criteria)
-            if self.share_rubric:
-                raise ConfigError(
-                    f"{name_option('criteria')} gives the criteria and {name_option('share_rubric', True)} has the judge write "
-                    "them; leave one out"
-                )
         if self.stop_votes is not None:
             if not 0.5 < self.stop_votes <= 1:
                 raise ConfigError(f"stop_votes is {self.stop_votes:g}; expected more than 0.5, and at most 1")

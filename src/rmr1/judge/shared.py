@@ -3,12 +3,13 @@
 The judge sees the question alone (prompt family `rubric_writer`). What is shared is kept by `rmr1.store.rubrics`, under the
 question's content, and its seed is drawn from the run's and the content. A rubric that was cut off or holds no criterion
 is kept too: nothing is judged by it, and every judgment of the question has the problem `no_rubric`. A request that the
-engine failed on is not kept, and is made again for the question's next pair.
+engine failed on is not kept, and is made again for the question's next pair. Criteria of the settings are not shown to the
+writer; they stand behind what it wrote (`join_criteria`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from rmr1.engines.base import Continuation, Engine, Guidable, Request
@@ -29,6 +30,7 @@ from rmr1.records import (
 )
 from rmr1.store.keys import question_digest, seed_for
 from rmr1.store.rubrics import RubricKeeper, SharedRubric
+from rmr1.verdicts.scores import share_weights
 from rmr1.verdicts.trace import read_outline, read_trace
 
 _START, _END = "<rubric>\n", "</rubric>"
@@ -76,14 +78,16 @@ class RubricWriter:
 
     def accepts(self, pair: PreferencePair, judgment: Judgment) -> bool:
         """Whether a judgment from elsewhere was made by the rubric that this run's judgments of the question share;
-        its rubric is taken over if there is none yet."""
-        question = question_digest(pair)
+        its rubric is taken over if there is none yet, and it is all that the judgment went by."""
+        question, given = question_digest(pair), self.settings.criteria
         known = self.keeper.find(question)
         if known is None:
+            if given:
+                return False
             generation = None if judgment.criteria else judgment.votes[0].generation
             self.keeper.keep(question, SharedRubric(criteria=judgment.criteria, generation=generation))
             return True
-        return known.criteria == judgment.criteria
+        return join_criteria(known.criteria, given) == judgment.criteria
 
     @property
     def _is_begun(self) -> bool:
@@ -125,6 +129,27 @@ class RubricWriter:
         if generation.finish_reason == "length" and not is_closed:
             return ()
         return read_trace(outline).rubric
+
+
+def join_criteria(written: tuple[RubricItem, ...], given: tuple[RubricItem, ...]) -> tuple[RubricItem, ...]:
+    """A question's rubric with a user's criteria behind it, each of which weighs on average as much as one of the rubric; none
+    has a weight if none had. No rubric stays none.
+
+    >>> [one.weight for one in join_criteria((RubricItem(text="true", weight=1.0),), (RubricItem(text="short"),))]
+    [0.5, 0.5]
+    """
+    if not written or not given:
+        return written
+    whole = len(written) + len(given)
+    if all(one.weight is None for one in (*written, *given)):
+        return (*written, *given)
+
+    def scale(items: tuple[RubricItem, ...]) -> Iterator[RubricItem]:
+        shares = share_weights(items) or (1 / len(items),) * len(items)
+        for one, share in zip(items, shares, strict=True):
+            yield replace(one, weight=round(share * len(items) / whole, 9))
+
+    return (*scale(written), *scale(given))
 
 
 def judge_without(pair: PreferencePair, rubric: SharedRubric, *, family: str, rule: str) -> Judgment:

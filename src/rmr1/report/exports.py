@@ -9,11 +9,14 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from types import MappingProxyType
 from typing import IO, Any
 
+from rmr1.active.exchange import write_annotation
+from rmr1.active.said import find_standing, is_answer
+from rmr1.active.sides import draw_first, seal
 from rmr1.errors import reason_of
 from rmr1.plugins import require
 from rmr1.records import Judgment
@@ -21,6 +24,7 @@ from rmr1.report.inspect_log import write_inspect
 from rmr1.report.rows import COLUMNS, clean, judgment_row
 from rmr1.report.selection import Selection
 from rmr1.store.codec import dump_record, dumps
+from rmr1.store.labels import HumanLabel, read_labels
 
 LeftOut = Counter[str]
 """Reason -> judgments that were not written for it."""
@@ -32,6 +36,9 @@ LABELLING = """<View>
   <Header value="Which answer is better?"/>
   <Text name="question" value="$question"/>
   <Pairwise name="pw" toName="text1,text2"/>
+  <Choices name="tie" toName="text1">
+    <Choice value="tie"/>
+  </Choices>
   <View style="display: flex; gap: 1em">
     <Text name="text1" value="$text1"/>
     <Text name="text2" value="$text2"/>
@@ -123,17 +130,52 @@ def write_pairs(selection: Selection, file: IO[bytes]) -> LeftOut:
 
 def write_label_studio(selection: Selection, file: IO[bytes]) -> LeftOut:
     """One JSON list of tasks for Label Studio's pairwise interface (`LABELLING`), the judge's verdict as the prediction;
-    a tie or no verdict is a task without one."""
+    a tie or no verdict is a task without one. With people's labels each is an annotation."""
+    return _write_tasks(selection, file, is_blind=False)
+
+
+def write_blind_tasks(selection: Selection, file: IO[bytes]) -> LeftOut:
+    """The same without anything that the judge or the data say of the pair, and with the answers' places drawn by lot;
+    with people's labels only the blind ones."""
+    return _write_tasks(selection, file, is_blind=True)
+
+
+def _write_tasks(selection: Selection, file: IO[bytes], *, is_blind: bool) -> LeftOut:
     left: LeftOut = Counter()
     is_first = True
+    said: dict[str, list[HumanLabel]] = {}
+    for one in read_labels(selection.folder) if selection.with_labels else ():
+        said.setdefault(one.key, []).append(one)
     for key, judgment in selection:
         if judgment.pair.others:
             left["a choice among four"] += 1
             continue
-        file.write((b"[\n" if is_first else b",\n") + dumps(_make_task(key, judgment, selection.model_name)))
+        task = (
+            _make_blind_task(key, judgment) if is_blind else _make_task(key, judgment, selection.model_name)
+        )
+        first = draw_first(0, key, "") if is_blind else "A"
+        kept = _list_kept(said.get(key, []), is_blind=is_blind)
+        if kept:
+            task["annotations"] = [write_annotation(one, first) for one in kept]
+        file.write((b"[\n" if is_first else b",\n") + dumps(task))
         is_first = False
     file.write(b"[]\n" if is_first else b"\n]\n")
     return left
+
+
+def _list_kept(labels: Sequence[HumanLabel], *, is_blind: bool) -> list[HumanLabel]:
+    """What each person says of an item last, if it is a side or a skip, or with `is_blind` if they saw no verdict."""
+    standing = [
+        one for who in sorted({one.who for one in labels}) for one in find_standing(labels, who).values()
+    ]
+    return [one for one in standing if is_answer(one) or (one.label is not None and not is_blind)]
+
+
+def _make_blind_task(key: str, judgment: Judgment) -> dict[str, Any]:
+    row, first = judgment_row(key, judgment), draw_first(0, key, "")
+    texts = (row["answer_a"], row["answer_b"]) if first == "A" else (row["answer_b"], row["answer_a"])
+    names = {"key": key, "placed": seal(key, first), "question": row["question"]}
+    return {"data": {**names, "text1": texts[0], "text2": texts[1]}}
 
 
 def _make_task(key: str, judgment: Judgment, model: str) -> dict[str, Any]:
@@ -163,6 +205,7 @@ FORMS: Mapping[str, Callable[[Selection, IO[bytes]], LeftOut]] = MappingProxyTyp
         "trl": write_trl,
         "pairs": write_pairs,
         "labelstudio": write_label_studio,
+        "labelstudio-blind": write_blind_tasks,
         "inspect": write_inspect,
     }
 )

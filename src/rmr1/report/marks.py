@@ -85,6 +85,9 @@ def format_labels(items: Sequence[MarkedItem]) -> Text:
 
 def _say(label: HumanLabel) -> str:
     said = [one_line(label.label)] if label.label is not None else []
+    said += ["skipped"] * label.is_skipped + ["taken back"] * label.is_undone
+    if label.criterion is not None:
+        said.append(f"by {one_line(label.criterion)}")
     if label.is_judge_wrong is not None:
         said.append("judge wrong" if label.is_judge_wrong else "judge right")
     if label.is_blind:

@@ -19,9 +19,17 @@ from rmr1.store.runs import read_description, read_judgments
 class Selection:
     """Reads the run anew each time it is gone through, one judgment at a time."""
 
-    def __init__(self, folder: Path, wanted: Filter | None = None, *, with_labels: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        wanted: Filter | None = None,
+        *,
+        with_labels: bool = False,
+        only_labelled: bool = False,
+    ):
         """Name the run and what is wanted of it. If `with_labels` is set, what people agree on takes the place
-        of the data's label, before anything is filtered or counted; an item of which they disagree has no label.
+        of the data's label, before anything is filtered or counted; an item of which they disagree has no label. With
+        `only_labelled`, items about which people have said nothing are left out.
 
         Raises:
             ConfigError: the folder holds no judgments. RunError: it is no folder of ours.
@@ -31,6 +39,7 @@ class Selection:
         self.folder = folder
         self.wanted = wanted or Filter()
         self.with_labels = with_labels
+        self.only_labelled = only_labelled
         self.people = settle_labels(read_labels(folder))
         """What people agree on, whether or not it counts."""
         self.settled = self.people if with_labels else SettledLabels(labels={})
@@ -40,6 +49,8 @@ class Selection:
             if self.has_people_label(key) or key in self.settled.disputed:
                 label = self.settled.labels.get(key)
                 judgment = replace(judgment, pair=replace(judgment.pair, label=label))
+            elif self.only_labelled:
+                continue
             if self.wanted.matches(key, judgment):
                 yield key, judgment
 

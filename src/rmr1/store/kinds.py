@@ -1,6 +1,6 @@
 """What kind of folder a command has made, and what its files are called.
 
-run.json         a judging run (`rmr1.store.runs`) or a distillation (`rmr1.distill.folder`)
+run.json         a judging run (`rmr1.store.runs`), a distillation (`rmr1.distill.folder`) or a pool (`rmr1.active.judging`)
 training.json    a training (`rmr1.train.folder`)
 curate.json      a curation (`rmr1.curate.folder`)
 stages.json      a pipeline (`rmr1.pipeline.stages`)
@@ -21,6 +21,9 @@ TRAINING_FILE = "training.json"
 CURATION_FILE = "curate.json"
 STAGES_FILE = "stages.json"
 
+POOL = "pool"
+"""The `kind` in run.json of pairs that are judged under several rubrics, to ask people about (`rmr1.active.judging`)."""
+
 METRICS = "metrics.jsonl"
 """A training's log: a line for each logged step and each look at the held-out data."""
 CHECKPOINTS = "checkpoints"
@@ -37,7 +40,11 @@ def find_kind(folder: Path) -> FolderKind:
     """Folders are told apart by the file that describes them, trainings by what their recipe has: groups of samples
     (`rollout`) are GRPO's, rates to choose from a scalar model's, else it is fine-tuning."""
     if (folder / RUN_FILE).is_file():
-        return "distill" if read_json(folder / RUN_FILE).get("kind") == "distill" else "run"
+        kind = read_json(folder / RUN_FILE).get("kind")
+        if kind == POOL:
+            runs = ", ".join(sorted(str(one.parent) for one in folder.glob(f"*/{RUN_FILE}")))
+            raise RunError(f"{folder}: a pool of pairs, for rmr1 label; name one of its runs: {runs}")
+        return "distill" if kind == "distill" else "run"
     if (folder / TRAINING_FILE).is_file():
         recipe = _section(read_json(folder / TRAINING_FILE), "recipe")
         if "rollout" in recipe:
@@ -56,6 +63,11 @@ def find_kind(folder: Path) -> FolderKind:
         f"{folder}: not a run folder (no {RUN_FILE}) and not a training, curation or pipeline ({TRAINING_FILE}, "
         f"{CURATION_FILE}, {STAGES_FILE})"
     )
+
+
+def is_pool(folder: Path) -> bool:
+    """Whether the folder holds pairs that were judged under several rubrics."""
+    return (folder / RUN_FILE).is_file() and read_json(folder / RUN_FILE).get("kind") == POOL
 
 
 def _section(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

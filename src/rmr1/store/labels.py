@@ -3,8 +3,8 @@
     runs/x/labels.jsonl       {"key": item, "who": "...", "when": "2026-11-30T16:20:02Z", ...}, only appended to
 
 A person who changes their mind adds a line; the last one of each person counts. People who disagree have settled
-nothing, so that such an item has no label. A line that a kill cut short is left out, and cut off when the next one
-is written.
+nothing, so that such an item has no label. A line is on the disk before the call that adds it returns; one that a kill
+cut short is left out, and cut off when the next one is written.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def append_label(folder: str | Path, label: HumanLabel) -> None:
 
 
 def append_labels(folder: str | Path, labels: Sequence[HumanLabel]) -> None:
-    """Add labels to those of a run, all or none of them; what is wrong with one is an error as in `append_label`."""
+    """Add labels to those of a run, all or none of them; what is wrong with one is an error as in `append_label`. Without
+    labels it is only tried whether the folder can be written."""
     folder = Path(folder)
     read_description(folder)
     for label in labels:
@@ -80,10 +81,13 @@ def append_labels(folder: str | Path, labels: Sequence[HumanLabel]) -> None:
     path = folder / LABELS_FILE
     with ExitStack() as opened, writing(path, _KEPT):
         _hold(folder, opened)
+        if not labels:
+            return
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         opened.callback(os.close, handle)
         cut_torn_line(handle)
         append_line(handle, b"".join(dumps(dump_record(label)) + b"\n" for label in labels))
+        os.fsync(handle)  # a person's answer is asked for once
 
 
 def read_labels(folder: str | Path) -> Iterator[HumanLabel]:

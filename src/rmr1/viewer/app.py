@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Mapping
-from importlib.resources import files
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -15,11 +14,12 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from rmr1.errors import ConfigError, DataError, RMR1Error
-from rmr1.report.html import load_style, make_environment
+from rmr1.report.html import make_environment
 from rmr1.screen import inert, one_line
 from rmr1.store.codec import dump_record, dumps
 from rmr1.store.labels import LABELS_FILE, read_labelled_pairs
 from rmr1.viewer.address import Address, keep_values, read_address, read_page
+from rmr1.viewer.assets import send_static
 from rmr1.viewer.benchmark import describe_benchmark
 from rmr1.viewer.compare import describe_comparison
 from rmr1.viewer.gate import Gate
@@ -62,7 +62,7 @@ def make_app(runs: Runs, *, token: str) -> ASGIApp:
         ("/runs/{slot}/state", pages.state),
         ("/runs/{slot}/labels.jsonl", pages.labels),
         ("/runs/{slot}/pairs.jsonl", pages.pairs),
-        ("/static/{name}", _send_static),
+        ("/static/{name}", send_static),
     ):
         app.add_api_route(path, page, methods=["GET", "HEAD"], response_model=None)
     app.add_api_route("/runs/{slot}/items/{number}/marks", pages.mark, methods=["POST"], response_model=None)
@@ -261,7 +261,14 @@ class _Pages:
 
     def _render(self, template: str, run: OpenRun | None, page: str, **values: Any) -> HTMLResponse:
         found = self._environment.get_template(f"viewer/templates/{template}.html.jinja")
-        told = {"run": run, "runs": self._runs.all, "page": page, "pages": self._list_pages(run), **values}
+        told = {
+            "command": "rmr1 view",
+            "run": run,
+            "runs": self._runs.all,
+            "page": page,
+            "pages": self._list_pages(run),
+            **values,
+        }
         return HTMLResponse(found.render(told))
 
     def _list_pages(self, run: OpenRun | None) -> list[tuple[str, str, str]]:
@@ -308,22 +315,3 @@ def _guess_user() -> str:
 def _download(name: str, body: bytes) -> Response:
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Response(body, media_type="application/x-ndjson", headers=headers)
-
-
-def _send_static(name: str) -> Response:
-    makers: dict[str, tuple[str, Callable[[], str]]] = {
-        "style.css": ("text/css", _load_style),
-        "view.js": ("text/javascript", lambda: _load("view.js")),
-    }
-    if name not in makers:
-        raise HTTPException(404)
-    kind, make = makers[name]
-    return Response(make(), media_type=f"{kind}; charset=utf-8")
-
-
-def _load_style() -> str:
-    return load_style() + _load("rich.css") + _load("view.css")
-
-
-def _load(name: str) -> str:
-    return (files("rmr1.viewer") / "static" / name).read_text(encoding="utf-8")

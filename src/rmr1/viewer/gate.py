@@ -39,9 +39,11 @@ _METHODS = ("GET", "HEAD", "POST")
 class Gate:
     """Wraps the application: lets in whoever has the token, as the link's parameter or as the cookie that it sets."""
 
-    def __init__(self, app: ASGIApp, *, token: str):
+    def __init__(self, app: ASGIApp, *, token: str, command: str = "rmr1 view"):
         self.app = app
         self._token = token
+        self._command = command
+        """What printed the link."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -60,12 +62,14 @@ class Gate:
     def _refuse(self, scope: Scope) -> Response | None:
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if is_foreign(scope, headers):
-            return _say("Another site's page asks; open the viewer's own address.", 403)
+            return self._say("Another site's page asks; open the viewer's own address.", 403)
         if scope["method"] not in _METHODS:
-            return _say("This is a page to be read.", 405)
+            return self._say("This is a page to be read.", 405)
         length = headers.get(b"content-length", "0" if b"transfer-encoding" not in headers else "")
         if scope["method"] == "POST" and not (length.isdecimal() and int(length) <= _MOST_BYTES):
-            return _say(f"A form of more than {_MOST_BYTES} bytes, or of unknown length, is not taken.", 413)
+            return self._say(
+                f"A form of more than {_MOST_BYTES} bytes, or of unknown length, is not taken.", 413
+            )
         asked = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         given = dict(asked).get("token")
         if given is not None and self._is_known(given):
@@ -75,8 +79,17 @@ class Gate:
             answer.set_cookie(f"{_COOKIE}_{port}", self._token, httponly=True, samesite="lax")
             return answer
         if not self._is_known(_read_cookie(headers.get(b"cookie", ""), Request(scope).url.port)):
-            return _say("Open the link that rmr1 view printed; it holds the token of this viewer.", 401)
+            return self._say(
+                f"Open the link that {self._command} printed; it holds the token of this page.", 401
+            )
         return None
+
+    def _say(self, text: str, status: int) -> Response:
+        page = (
+            f'<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>{self._command}</title>'
+            f'<link rel="stylesheet" href="/static/style.css"><main><h1>{self._command}</h1><p>{text}</p></main></html>'
+        )
+        return HTMLResponse(page, status_code=status)
 
     def _is_known(self, token: str) -> bool:
         return hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode())
@@ -94,11 +107,3 @@ def _read_cookie(header: str, port: int | None) -> str:
     except CookieError:
         return ""
     return "" if found is None else str(found.value)
-
-
-def _say(text: str, status: int) -> Response:
-    page = (
-        '<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>rmr1 view</title>'
-        f'<link rel="stylesheet" href="/static/style.css"><main><h1>rmr1 view</h1><p>{text}</p></main></html>'
-    )
-    return HTMLResponse(page, status_code=status)

@@ -32,6 +32,8 @@ def write_marks(connection: sqlite3.Connection, labels: Sequence[HumanLabel], st
     last = {(one.key, one.who): one for one in labels}
     people: dict[str, list[HumanLabel]] = {}
     for (key, _), label in last.items():
+        if label.is_undone or label.is_skipped:
+            continue
         people.setdefault(key, []).append(label)
     rows = []
     for key, said in people.items():

@@ -56,6 +56,8 @@ def list_marks(labels: Sequence[HumanLabel]) -> list[dict[str, Any]]:
             "label": one.label,
             "wrong": one.is_judge_wrong,
             "note": one.note,
+            "criterion": one.criterion,
+            "did": "skipped it" if one.is_skipped else "took it back" if one.is_undone else None,
             "blind": one.is_blind,
         }
         for one in reversed(labels[-_MOST_SHOWN:])

@@ -195,8 +195,6 @@ def test_judges_that_are_refused(settings: dict[str, Any], more: dict[str, Any],
 
 
 def test_settings_that_are_refused() -> None:
-    with pytest.raises(ConfigError, match="gives the criteria and share_rubric=True has the judge write"):
-        JudgeSettings(criteria=ITEMS, share_rubric=True)
     with pytest.raises(ConfigError, match="has no weight, and others have"):
         JudgeSettings(criteria=(ITEMS[0], RubricItem(text="x")))
     with pytest.raises(ConfigError, match=r"scalar reward model.*leave criteria out"):

@@ -15,9 +15,10 @@ from rmr1.engines.base import Continuation, Request, SamplingParams
 from rmr1.engines.scripted import ScriptedEngine
 from rmr1.errors import DataError, GenerationError
 from rmr1.judge import GenerativeJudge
+from rmr1.judge.shared import join_criteria
 from rmr1.judge.summary import Tally
 from rmr1.messages import assistant, user
-from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair
+from rmr1.records import Generation, JudgePrompt, Judgment, PreferencePair, RubricItem
 from rmr1.store.keys import question_digest, seed_for
 from rmr1.store.rubrics import RUBRICS_FILE, RubricKeeper, SharedRubric
 from rmr1.store.runs import open_run, read_judgments
@@ -237,6 +238,30 @@ def test_a_cached_judgment_by_another_rubric_is_not_taken(tmp_path: Path) -> Non
         own.keep(question_digest(pair), rubric)
         ((_, found),) = judge.pair_judge.run([pair], run=writer)
     assert found.criteria == rubric.criteria and not found.is_cached
+
+
+def test_a_users_criteria_stand_behind_each_rubric(tmp_path: Path) -> None:
+    model = Model()
+    (one, two) = judge_all(model, make_pairs(2, 1), criteria=["Is it kind?"], cache=tmp_path / "cache")
+    assert [item.text for item in one.criteria] == ["Truth 1", "Tone 1", "Is it kind?"]
+    # 60% and 40% of two thirds, and one third for the third
+    assert [item.weight for item in one.criteria] == pytest.approx([0.4, 0.4 * 2 / 3, 1 / 3])
+    assert two.criteria[0].text == "Truth 2" and two.criteria[2] == one.criteria[2]
+    # the writer sees the question alone
+    assert all("kind" not in request.prompt.messages[-1].text for request in model.rubrics)
+    # what went by a rubric and by criteria is not taken for one that went by a rubric alone, nor as a rubric
+    assert [one.is_cached for one in judge_all(Model(), make_pairs(2, 1), cache=tmp_path / "cache")] == [
+        False
+    ] * 2
+
+
+def test_joined_weights_are_those_of_the_parts() -> None:
+    plain = (RubricItem(text="a"), RubricItem(text="b"))
+    assert [one.weight for one in join_criteria(plain, (RubricItem(text="c"),))] == [None] * 3
+    weighed = (RubricItem(text="c", weight=0.75), RubricItem(text="d", weight=0.25))
+    found = [one.weight for one in join_criteria(plain, weighed)]
+    assert found == [0.25, 0.25, 0.375, 0.125]
+    assert join_criteria((), weighed) == () and join_criteria(plain, ()) == plain
 
 
 class Guidable(Model):

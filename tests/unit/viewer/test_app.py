@@ -12,7 +12,7 @@ pytest.importorskip("fastapi")
 
 from rmr1.records import Generation, Judgment, Verdict, Vote
 from rmr1.store.codec import dump_record, dumps
-from rmr1.store.labels import read_labels, settle_labels
+from rmr1.store.labels import HumanLabel, append_labels, read_labels, settle_labels
 from rmr1.viewer.gate import POLICY
 from rmr1.viewer.index import Index
 from rmr1.viewer.runs import Runs
@@ -478,3 +478,24 @@ def test_an_empty_run(tmp_path: Path) -> None:
         assert "No judgment is stored yet" in browser.get("/runs/0/").text
         assert browser.get("/runs/0/audits").status_code == 200
         assert "No judgment matches" in browser.get("/runs/0/list").text
+
+
+def test_skips_and_what_was_taken_back_are_no_marks(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", 3)
+    key = key_of(0)
+    when = "2026-11-30T16:20:02Z"
+    append_labels(
+        folder,
+        [
+            HumanLabel(key=key, who="ada", when=when, label="A", is_blind=True, criterion="<b>Accuracy"),
+            HumanLabel(key=key, who="ada", when=when, is_undone=True),
+            HumanLabel(key=key, who="eve", when=when, is_skipped=True),
+        ],
+    )
+    with viewing(folder) as browser:
+        assert (
+            "people:" not in browser.get("/runs/0/list").text
+            and "a note" not in browser.get("/runs/0/list").text
+        )
+        page = browser.get("/runs/0/items/1").text
+    assert "took it back" in page and "skipped it" in page and ", by &lt;b&gt;Accuracy" in page
