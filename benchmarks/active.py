@@ -48,11 +48,13 @@ from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import RubricItem
-from rmr1.stats import clustered_interval
+from rmr1.stats import clustered_interval, clustered_mean_interval
 from rmr1.store.labels import HumanLabel
 from rmr1.world.items import ChatWork
 
 SEEDS = (0, 1, 2)
+WORLD_SEEDS = (3, 4, 5)
+"""0 to 2 were looked at before a criterion was asked for whenever the rubrics are likely to differ (20%, not 5%)."""
 SETTINGS = ((4, 2), (6, 2), (3, 3), (4, 4), (8, 4))
 SLIPS = (0.0, 0.1, 0.2)
 BUDGETS = (5, 10, 20, 40, 80)
@@ -116,7 +118,7 @@ def _vary(pool: Pool, **changes: Any) -> Pool:
 
 def measure_world(folder: Path, seed: int, arm: str) -> dict[str, Any]:
     """Accuracy on other pairs, of the judge with what people named, after each number of labels."""
-    pairs, tests = draw_pool(seed, 320), draw_pool(1000 + seed, 200)
+    pairs, tests = draw_pool(seed, 320), draw_pool(1000 + seed, 300)
     tests = [one for one in tests if one.pair.label != "tie"]
     by_id = {one.pair.id: one for one in pairs}
     settings = PoolSettings(number=1000, seed=seed, check=0.2)
@@ -147,7 +149,8 @@ def measure_world(folder: Path, seed: int, arm: str) -> dict[str, Any]:
             "asked_for_criterion": sum(one.criterion is not None for one in labels),
         }
     every = _judge_tests(engine, settings, [RubricItem(text=text) for text in GUIDES.values()], tests, folder)
-    return {"curve": curve, "with_every_guide": every}
+    is_chat = [isinstance(one.work, ChatWork) for one in tests]
+    return {"curve": curve, "with_every_guide": every, "is_chat": is_chat}
 
 
 def _answer(seed: int, key: str, one: WorldPair, asks_criterion: bool) -> HumanLabel:
@@ -215,7 +218,7 @@ def list_kinds(folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]
 
 
 def list_world(folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    for seed in SEEDS:
+    for seed in WORLD_SEEDS:
         for arm in ARMS:
             yield f"world {arm} seed {seed}", lambda s=seed, a=arm: measure_world(folder, s, a)
 
@@ -278,16 +281,28 @@ def _interval(sets: Sequence[Sequence[float]]) -> tuple[float, float]:
 
 
 def _report_world(rows: Sequence[dict[str, Any]]) -> None:
-    for name, group in _group(rows).items():
+    groups = _group(rows)
+    for name, group in groups.items():
         print(f"{name}, {len(group)} seeds")
+        others = groups["world random"]
         for budget in group[0]["curve"]:
             points = [one["curve"][budget] for one in group]
             share = [float(np.mean(one["right"])) for one in points]
             low, high = _interval([one["right"] for one in points])
+            change = [
+                np.array(one["right"]) - np.array(other["curve"][budget]["right"])
+                for one, other in zip(points, others, strict=True)
+            ]
+            flat = np.concatenate(change)
+            least, most = clustered_mean_interval(flat, np.ones(len(flat))) or (-1.0, 1.0)
+            chat = np.mean([np.array(g["curve"][budget]["right"])[g["is_chat"]].mean() for g in group])
+            asked = np.mean([one["asked_for_criterion"] for one in points])
             criteria = np.mean([len(one["criteria"]) for one in points])
             print(
                 f"  {budget:>3} labels: {100 * np.mean(share):.1f}% ({100 * low:.1f} to {100 * high:.1f}; seeds "
-                f"{', '.join(f'{100 * one:.1f}' for one in share)}), {criteria:.1f} criteria"
+                f"{', '.join(f'{100 * one:.1f}' for one in share)}), less random {100 * flat.mean():+.1f} "
+                f"({100 * least:+.1f} to {100 * most:+.1f}); chat {100 * chat:.1f}%; {criteria:.1f} criteria kept, "
+                f"{asked:.0f} asked for"
             )
         every = np.mean([np.mean(one["with_every_guide"]) for one in group])
         print(f"  with every criterion from the start: {100 * every:.1f}%")
@@ -304,11 +319,29 @@ def _report_real(rows: Sequence[dict[str, Any]]) -> None:
         )
         for rule in ("chosen", "weighed"):
             for strategy in one[rule]:
-                curve = [
-                    f"{budget}: {100 * np.mean([g[rule][strategy][budget] for g in group]):.1f}"
-                    for budget in one[rule][strategy]
-                ]
+                curve = []
+                for budget in one[rule][strategy]:
+                    rights = [np.array(g[rule][strategy][budget]) for g in group]
+                    line = f"{budget}: {100 * np.mean([right.mean() for right in rights]):.1f}"
+                    if strategy != "random":
+                        others = [np.array(g[rule]["random"][budget]) for g in group]
+                        low, high = _difference(group, rights, others)
+                        line += f" ({100 * low:+.1f} to {100 * high:+.1f})"
+                    curve.append(line)
                 print(f"  {rule:8} {strategy:12} {', '.join(curve)}")
+
+
+def _difference(
+    group: Sequence[dict[str, Any]], rights: Sequence[Any], others: Sequence[Any]
+) -> tuple[float, float]:
+    """95% interval of the mean difference to random, by question over the seeds."""
+    questions = np.concatenate([np.array(one["questions"]) for one in group])
+    index = np.unique(questions, return_inverse=True)[1]
+    change = np.concatenate([right - other for right, other in zip(rights, others, strict=True)])
+    return clustered_mean_interval(np.bincount(index, change), np.bincount(index).astype(float)) or (
+        -1.0,
+        1.0,
+    )
 
 
 def _mean(group: Sequence[dict[str, Any]], name: str) -> float:

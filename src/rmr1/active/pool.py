@@ -51,9 +51,11 @@ class Pool:
         self.items = {item.key: item for item in items}
         self._askable = {item.key: item for item in items if item.information is not None}
         if not self._askable:
+            found = Counter(problem for item in items for problem in item.problems).most_common(2)
+            told = ", ".join(f"{problem} {count}" for problem, count in found)
             raise DataError(
-                f"{folder}: none of {len(items)} pairs has verdicts in both orders under two rubrics, so nothing can be "
-                f"chosen; look at them with rmr1 show {folder}/rubric-1 --list"
+                f"{folder}: none of {len(items)} pairs has verdicts in both orders under two rubrics ({told}), so nothing can "
+                f"be chosen; read some with rmr1 show {folder}/rubric-1"
             )
         self._checks = {key for key in self._askable if _draw(settings.seed, key) < settings.check}
         self.total = min(settings.number, len(self._askable))

@@ -7,7 +7,16 @@ import pytest
 from rmr1.active.information import measure_information
 from rmr1.active.overrides import Doubts, count_doubts, find_overrides
 from rmr1.messages import assistant, user
-from rmr1.records import CriterionScores, Generation, Judgment, PreferencePair, RubricItem, Trace, Verdict, Vote
+from rmr1.records import (
+    CriterionScores,
+    Generation,
+    Judgment,
+    PreferencePair,
+    RubricItem,
+    Trace,
+    Verdict,
+    Vote,
+)
 
 SURE = measure_information([((1.0, 1.0), (1.0, 1.0))] * 4)
 BY_PLACE = measure_information([((1.0, 1.0), (0.0, 0.0))] * 4)
