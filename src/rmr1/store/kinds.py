@@ -42,8 +42,8 @@ def find_kind(folder: Path) -> FolderKind:
     if (folder / RUN_FILE).is_file():
         kind = read_json(folder / RUN_FILE).get("kind")
         if kind == POOL:
-            inside = ", ".join(sorted(str(one.parent) for one in folder.glob(f"*/{RUN_FILE}")))
-            raise RunError(f"{folder}: a pool of pairs, for rmr1 label; name one of its runs: {inside}")
+            runs = ", ".join(sorted(str(one.parent) for one in folder.glob(f"*/{RUN_FILE}")))
+            raise RunError(f"{folder}: a pool of pairs, for rmr1 label; name one of its runs: {runs}")
         return "distill" if kind == "distill" else "run"
     if (folder / TRAINING_FILE).is_file():
         recipe = _section(read_json(folder / TRAINING_FILE), "recipe")
