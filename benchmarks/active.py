@@ -2,6 +2,8 @@
 
     python benchmarks/active.py kinds  -o FOLDER      does the information tell a missing criterion from what is hard?
     python benchmarks/active.py world  -o FOLDER      how right the improved judge is, by the number of labels
+    python benchmarks/active.py rare   -o FOLDER      the same as world, if one pair in ten is of the sort that a criterion is missing for
+    python benchmarks/active.py rare   -o FOLDER      as world, if one pair in ten is of the sort that lacks a criterion
     python benchmarks/active.py real   -o FOLDER      the same on labels of people, with recorded judges and measured criteria
     python benchmarks/active.py report -o FOLDER      tables of what is there
 
@@ -23,6 +25,11 @@ real    LLMBar, GPT-4 asked in 15 ways: choosing the pairs of which the ways dif
         best way). The same with weaker judges if their ways differ in quality at all. JudgeBench: six judges of very different
         quality: a gain at 10 to 20 labels, none at 80. Measured criteria (length, lists, ...) on preference data: no difference
         beyond chance between strategies, as the criteria are all weak (58 to 66% at best).
+
+Written after kinds, world and real had run, before rare: in the world a third of the pairs are requests with wishes, so that
+random pairs name the missing criteria soon, and asking for a criterion at random pairs was as good as choosing.
+
+rare    With one in ten choosing pays against that too: after 10 chosen labels as right, on requests, as after 40 at random.
 """
 
 from __future__ import annotations
@@ -116,15 +123,20 @@ def _vary(pool: Pool, **changes: Any) -> Pool:
     )
 
 
-def measure_world(folder: Path, seed: int, arm: str) -> dict[str, Any]:
-    """Accuracy on other pairs, of the judge with what people named, after each number of labels."""
+def measure_world(folder: Path, seed: int, arm: str, *, is_rare: bool = False) -> dict[str, Any]:
+    """Accuracy on other pairs, of the judge with what people named, after each number of labels; with `is_rare` one in ten of the
+    pool is a request with wishes."""
     pairs, tests = draw_pool(seed, 320), draw_pool(1000 + seed, 300)
+    if is_rare:
+        more = draw_pool(seed, 1000)
+        requests = [one for one in more if isinstance(one.work, ChatWork)]
+        pairs = requests[:32] + [one for one in more if not isinstance(one.work, ChatWork)][:288]
     tests = [one for one in tests if one.pair.label != "tie"]
     by_id = {one.pair.id: one for one in pairs}
     settings = PoolSettings(number=1000, seed=seed, check=0.2)
     engine = BlindJudge([*pairs, *tests])
     judge = load(engine, settings)
-    name = folder / "pools" / f"world-{seed}"
+    name = folder / "pools" / f"{'rare' if is_rare else 'world'}-{seed}"
     pool = prepare_pool([one.pair for one in pairs], judge, name, settings)
     pool = _vary(open_pool(name), **ARMS[arm])
     labels = [
@@ -217,10 +229,14 @@ def list_kinds(folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]
                 )
 
 
-def list_world(folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+def list_world(folder: Path, *, is_rare: bool = False) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    name = "rare" if is_rare else "world"
     for seed in WORLD_SEEDS:
         for arm in ARMS:
-            yield f"world {arm} seed {seed}", lambda s=seed, a=arm: measure_world(folder, s, a)
+            yield (
+                f"{name} {arm} seed {seed}",
+                lambda s=seed, a=arm: measure_world(folder, s, a, is_rare=is_rare),
+            )
 
 
 def list_real(data: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
@@ -232,7 +248,8 @@ def list_real(data: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
 def report(folder: Path) -> None:
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     _report_kinds([one for one in found if one["name"].startswith("kinds")])
-    _report_world([one for one in found if one["name"].startswith("world")])
+    for world in ("world", "rare"):
+        _report_world([one for one in found if one["name"].startswith(world)])
     _report_real([one for one in found if one["name"].startswith("real")])
 
 
@@ -284,7 +301,7 @@ def _report_world(rows: Sequence[dict[str, Any]]) -> None:
     groups = _group(rows)
     for name, group in groups.items():
         print(f"{name}, {len(group)} seeds")
-        others = groups["world random"]
+        others = groups[f"{name.split()[0]} random"]
         for budget in group[0]["curve"]:
             points = [one["curve"][budget] for one in group]
             share = [float(np.mean(one["right"])) for one in points]
@@ -352,7 +369,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["kinds", "world", "real", "report"])
+    parser.add_argument("what", choices=["kinds", "world", "rare", "real", "report"])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument(
         "--data", type=Path, default=Path("shared/data"), help="for real: recorded outputs and labels"
@@ -361,8 +378,13 @@ def main() -> None:
     folder = arguments.output
     if arguments.what == "report":
         return report(folder)
-    arms = {"kinds": list_kinds, "world": list_world, "real": lambda _: list_real(arguments.data)}
-    return run_arms(folder, arms[arguments.what](folder))
+    arms = {
+        "kinds": list_kinds(folder),
+        "world": list_world(folder),
+        "rare": list_world(folder, is_rare=True),
+        "real": list_real(arguments.data),
+    }
+    return run_arms(folder, arms[arguments.what])
 
 
 if __name__ == "__main__":
