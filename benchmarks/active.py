@@ -2,7 +2,6 @@
 
     python benchmarks/active.py kinds  -o FOLDER      does the information tell a missing criterion from what is hard?
     python benchmarks/active.py world  -o FOLDER      how right the improved judge is, by the number of labels
-    python benchmarks/active.py rare   -o FOLDER      the same as world, if one pair in ten is of the sort that a criterion is missing for
     python benchmarks/active.py rare   -o FOLDER      as world, if one pair in ten is of the sort that lacks a criterion
     python benchmarks/active.py real   -o FOLDER      the same on labels of people, with recorded judges and measured criteria
     python benchmarks/active.py report -o FOLDER      tables of what is there

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, get_args
 
 from rmr1.active.choose import Strategy
 from rmr1.active.information import LEAST_RUBRICS
+from rmr1.engines import parse_model_name
 from rmr1.errors import ConfigError
 from rmr1.faces import name_option
+from rmr1.judge.load import find_kind
 from rmr1.judge.settings import JudgeSettings
 
 _TEMPERATURE = 1.0
@@ -58,19 +61,36 @@ class PoolSettings:
         return {name: getattr(self, name) for name in ("rubrics", "votes", "seed", "check")}
 
 
+_SILENT = {"scores": "it gives each answer a number", "decides": "it chooses between two answers"}
 _WHY = {
     "rubrics": ": with one rubric nothing tells whether it is the rubric that decides",
     "votes": ": with one verdict nothing tells whether rubrics differ by more than chance",
 }
 
 
-def pool_judge_settings(settings: JudgeSettings, pool: PoolSettings) -> JudgeSettings:
+def pool_judge_settings(
+    settings: JudgeSettings,
+    pool: PoolSettings,
+    *,
+    model: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> JudgeSettings:
     """How a judge that is asked so is asked for a pool: by a rubric that it writes for each question, beside the criteria
     that it is given, in both orders, several times.
 
+    Args:
+        model: the judge's name, and `options` of its engine, to say before it is loaded whether it writes rubrics.
+
     Raises:
-        ConfigError: a setting does not go with that.
+        ConfigError: a setting does not go with that, or the model writes no rubrics.
     """
+    if model is not None:
+        kind, scheme = find_kind(model, options), parse_model_name(model).scheme
+        if kind != "writes" or scheme == "replay":
+            raise ConfigError(
+                f"model {model!r} writes no rubrics ({_SILENT.get(kind, 'it is a recording')}), and a pool is judged by several "
+                "of each question; name a model that writes"
+            )
     if settings.stop_votes is not None:
         raise ConfigError(
             f"a pool compares all votes, and {name_option('stop_votes')} leaves some out; leave it out"

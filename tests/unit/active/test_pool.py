@@ -247,6 +247,14 @@ def test_settings_of_the_judge() -> None:
     early = JudgeSettings(stop_votes=0.9, sampling=votes)
     with pytest.raises(ConfigError, match="stop_votes"):
         pool_judge_settings(early, PoolSettings())
-    found = pool_judge_settings(JudgeSettings(), PoolSettings(votes=3, seed=7))
+    silent = {
+        "tiny-scalar": "a number",
+        "decisions:x@http://127.0.0.1:1/v1": "chooses",
+        "replay:x": "recording",
+    }
+    for model, told in silent.items():
+        with pytest.raises(ConfigError, match=f"writes no rubrics .*{told}"):
+            pool_judge_settings(JudgeSettings(), PoolSettings(), model=model)
+    found = pool_judge_settings(JudgeSettings(), PoolSettings(votes=3, seed=7), model="scripted:longer")
     assert found.share_rubric and found.order == "both" and found.sampling.num_samples == 3
     assert found.sampling.temperature == 1.0 and found.seed == 7
