@@ -59,8 +59,10 @@ from rmr1.store.labels import HumanLabel
 from rmr1.world.items import ChatWork
 
 SEEDS = (0, 1, 2)
-WORLD_SEEDS = (3, 4, 5)
-"""0 to 2 were looked at before a criterion was asked for whenever the rubrics are likely to differ (20%, not 5%)."""
+WORLD_SEEDS, RARE_SEEDS = (3, 4, 5), (6, 7, 8)
+"""Those that were not looked at before the last change: 0 to 2 of the world before a criterion was asked for whenever the
+rubrics are likely to differ (20%, not 5%); 3 to 5 of the rare one before the total no longer took the place of the information in
+pools whose rubrics differ by no more than chance on the whole."""
 SETTINGS = ((4, 2), (6, 2), (3, 3), (4, 4), (8, 4))
 SLIPS = (0.0, 0.1, 0.2)
 BUDGETS = (5, 10, 20, 40, 80)
@@ -230,7 +232,7 @@ def list_kinds(folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]
 
 def list_world(folder: Path, *, is_rare: bool = False) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
     name = "rare" if is_rare else "world"
-    for seed in WORLD_SEEDS:
+    for seed in RARE_SEEDS if is_rare else WORLD_SEEDS:
         for arm in ARMS:
             yield (
                 f"{name} {arm} seed {seed}",

@@ -120,6 +120,8 @@ def _read_llmbar(judge: str, data: Path) -> Ways:
     ):
         if is_last:
             given, swapped = read_votes(item.judgment)
+            if not given and not swapped:  # each answer was rated alone, which has no order
+                given = swapped = ({"A": 1.0, "B": 0.0}.get(item.judgment.winner or "", 0.5),)
             by_pair.setdefault(item.judgment.pair.id, {})[method] = (
                 given[0] if given else 0.5,
                 swapped[0] if swapped else 0.5,

@@ -176,9 +176,9 @@ def test_a_pool_without_disagreement(tmp_path: Path) -> None:
     assert len(answer(pool, "ada", [])) == 6
 
 
-def test_rubrics_that_differ_by_chance_alone_choose_nothing(tmp_path: Path) -> None:
+def test_rubrics_that_differ_by_chance_alone_are_told(tmp_path: Path) -> None:
     pool = make_pool(tmp_path / "p", make_pairs(8, ("clear", "tie")))
-    assert pool.describe()["by"] == "uncertainty" and "no more than chance would have it" in pool.notes[-1]
+    assert not pool.describe()["do_rubrics_differ"] and "no more than chance would have it" in pool.notes[-1]
 
 
 def test_pairs_that_have_labels(tmp_path: Path) -> None:
