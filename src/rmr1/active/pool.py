@@ -98,7 +98,7 @@ class Pool:
         pair = replace(item.pair, label=None)
         if key in self._checks:
             return Task(key=key, pair=pair, reason=_CHECKING)
-        asks_criterion = item.asks_criterion
+        asks_criterion = self.settings.ask == "always" or item.asks_criterion
         return Task(
             key=key,
             pair=pair,

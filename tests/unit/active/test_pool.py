@@ -73,6 +73,15 @@ def test_a_question_about_the_rubric_offers_its_criteria(folder: Path) -> None:
     assert "better" in task.reason and task == pool.find(task.key)
 
 
+def test_a_criterion_may_be_asked_for_always(folder: Path) -> None:
+    pool = open_with(folder, strategy="random")
+    asks = {item.pair.id: pool.find(key).ask for key, item in pool.items.items()}  # type: ignore[union-attr]
+    assert asks["clear-0"] == "label" and asks["rubric-0"] == "criterion"
+    always = open_with(folder, strategy="random", ask="always")
+    tasks = [always.find(key) for key in always.items]
+    assert all(task is not None and task.ask == "criterion" and task.criteria for task in tasks)
+
+
 def test_uncertainty_does_not_tell_kinds_apart(folder: Path) -> None:
     asked = answer(open_with(folder, strategy="uncertainty", number=15), "ada", [])
     assert not any(one.startswith("clear") for one in asked)
@@ -214,6 +223,7 @@ def test_bad_pools_are_refused_in_a_line(tmp_path: Path, folder: Path) -> None:
         ({"beta": -1.0}, "beta=-1.0"),
         ({"strategy": "best"}, "strategy='best' is not known"),
         ({"number": 0}, "number=0"),
+        ({"ask": "never"}, "ask='never' is not known; choose one of doubt, always"),
     ],
 )
 def test_settings_that_are_refused(values: dict[str, object], told: str) -> None:
