@@ -2,6 +2,7 @@
 
     python benchmarks/active.py kinds  -o FOLDER      does the information tell a missing criterion from what is hard?
     python benchmarks/active.py world  -o FOLDER      how right the improved judge is, by the number of labels
+    python benchmarks/active.py rare   -o FOLDER      as world, if one pair in ten is of the sort that lacks a criterion
     python benchmarks/active.py real   -o FOLDER      the same on labels of people, with recorded judges and measured criteria
     python benchmarks/active.py report -o FOLDER      tables of what is there
 
@@ -23,6 +24,11 @@ real    LLMBar, GPT-4 asked in 15 ways: choosing the pairs of which the ways dif
         best way). The same with weaker judges if their ways differ in quality at all. JudgeBench: six judges of very different
         quality: a gain at 10 to 20 labels, none at 80. Measured criteria (length, lists, ...) on preference data: no difference
         beyond chance between strategies, as the criteria are all weak (58 to 66% at best).
+
+Written after kinds, world and real had run, before rare: in the world a third of the pairs are requests with wishes, so that
+random pairs name the missing criteria soon, and asking for a criterion at random pairs was as good as choosing.
+
+rare    With one in ten choosing pays against that too: after 10 chosen labels as right, on requests, as after 40 at random.
 """
 
 from __future__ import annotations
@@ -48,11 +54,15 @@ from rmr1.judge.generative import GenerativeJudge
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
 from rmr1.records import RubricItem
-from rmr1.stats import clustered_interval
+from rmr1.stats import clustered_interval, clustered_mean_interval
 from rmr1.store.labels import HumanLabel
 from rmr1.world.items import ChatWork
 
 SEEDS = (0, 1, 2)
+WORLD_SEEDS, RARE_SEEDS = (3, 4, 5), (6, 7, 8)
+"""Those that were not looked at before the last change: 0 to 2 of the world before a criterion was asked for whenever the
+rubrics are likely to differ (20%, not 5%); 3 to 5 of the rare one before the total no longer took the place of the information in
+pools whose rubrics differ by no more than chance on the whole."""
 SETTINGS = ((4, 2), (6, 2), (3, 3), (4, 4), (8, 4))
 SLIPS = (0.0, 0.1, 0.2)
 BUDGETS = (5, 10, 20, 40, 80)
@@ -114,15 +124,20 @@ def _vary(pool: Pool, **changes: Any) -> Pool:
     )
 
 
-def measure_world(folder: Path, seed: int, arm: str) -> dict[str, Any]:
-    """Accuracy on other pairs, of the judge with what people named, after each number of labels."""
-    pairs, tests = draw_pool(seed, 320), draw_pool(1000 + seed, 200)
+def measure_world(folder: Path, seed: int, arm: str, *, is_rare: bool = False) -> dict[str, Any]:
+    """Accuracy on other pairs, of the judge with what people named, after each number of labels; with `is_rare` one in ten of the
+    pool is a request with wishes."""
+    pairs, tests = draw_pool(seed, 320), draw_pool(1000 + seed, 300)
+    if is_rare:
+        more = draw_pool(seed, 1000)
+        requests = [one for one in more if isinstance(one.work, ChatWork)]
+        pairs = requests[:32] + [one for one in more if not isinstance(one.work, ChatWork)][:288]
     tests = [one for one in tests if one.pair.label != "tie"]
     by_id = {one.pair.id: one for one in pairs}
     settings = PoolSettings(number=1000, seed=seed, check=0.2)
     engine = BlindJudge([*pairs, *tests])
     judge = load(engine, settings)
-    name = folder / "pools" / f"world-{seed}"
+    name = folder / "pools" / f"{'rare' if is_rare else 'world'}-{seed}"
     pool = prepare_pool([one.pair for one in pairs], judge, name, settings)
     pool = _vary(open_pool(name), **ARMS[arm])
     labels = [
@@ -147,7 +162,8 @@ def measure_world(folder: Path, seed: int, arm: str) -> dict[str, Any]:
             "asked_for_criterion": sum(one.criterion is not None for one in labels),
         }
     every = _judge_tests(engine, settings, [RubricItem(text=text) for text in GUIDES.values()], tests, folder)
-    return {"curve": curve, "with_every_guide": every}
+    is_chat = [isinstance(one.work, ChatWork) for one in tests]
+    return {"curve": curve, "with_every_guide": every, "is_chat": is_chat}
 
 
 def _answer(seed: int, key: str, one: WorldPair, asks_criterion: bool) -> HumanLabel:
@@ -214,10 +230,14 @@ def list_kinds(folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]
                 )
 
 
-def list_world(folder: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
-    for seed in SEEDS:
+def list_world(folder: Path, *, is_rare: bool = False) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    name = "rare" if is_rare else "world"
+    for seed in RARE_SEEDS if is_rare else WORLD_SEEDS:
         for arm in ARMS:
-            yield f"world {arm} seed {seed}", lambda s=seed, a=arm: measure_world(folder, s, a)
+            yield (
+                f"{name} {arm} seed {seed}",
+                lambda s=seed, a=arm: measure_world(folder, s, a, is_rare=is_rare),
+            )
 
 
 def list_real(data: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
@@ -229,7 +249,8 @@ def list_real(data: Path) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
 def report(folder: Path) -> None:
     found = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     _report_kinds([one for one in found if one["name"].startswith("kinds")])
-    _report_world([one for one in found if one["name"].startswith("world")])
+    for world in ("world", "rare"):
+        _report_world([one for one in found if one["name"].startswith(world)])
     _report_real([one for one in found if one["name"].startswith("real")])
 
 
@@ -278,16 +299,28 @@ def _interval(sets: Sequence[Sequence[float]]) -> tuple[float, float]:
 
 
 def _report_world(rows: Sequence[dict[str, Any]]) -> None:
-    for name, group in _group(rows).items():
+    groups = _group(rows)
+    for name, group in groups.items():
         print(f"{name}, {len(group)} seeds")
+        others = groups[f"{name.split()[0]} random"]
         for budget in group[0]["curve"]:
             points = [one["curve"][budget] for one in group]
             share = [float(np.mean(one["right"])) for one in points]
             low, high = _interval([one["right"] for one in points])
+            change = [
+                np.array(one["right"]) - np.array(other["curve"][budget]["right"])
+                for one, other in zip(points, others, strict=True)
+            ]
+            flat = np.concatenate(change)
+            least, most = clustered_mean_interval(flat, np.ones(len(flat))) or (-1.0, 1.0)
+            chat = np.mean([np.array(g["curve"][budget]["right"])[g["is_chat"]].mean() for g in group])
+            asked = np.mean([one["asked_for_criterion"] for one in points])
             criteria = np.mean([len(one["criteria"]) for one in points])
             print(
                 f"  {budget:>3} labels: {100 * np.mean(share):.1f}% ({100 * low:.1f} to {100 * high:.1f}; seeds "
-                f"{', '.join(f'{100 * one:.1f}' for one in share)}), {criteria:.1f} criteria"
+                f"{', '.join(f'{100 * one:.1f}' for one in share)}), less random {100 * flat.mean():+.1f} "
+                f"({100 * least:+.1f} to {100 * most:+.1f}); chat {100 * chat:.1f}%; {criteria:.1f} criteria kept, "
+                f"{asked:.0f} asked for"
             )
         every = np.mean([np.mean(one["with_every_guide"]) for one in group])
         print(f"  with every criterion from the start: {100 * every:.1f}%")
@@ -304,11 +337,29 @@ def _report_real(rows: Sequence[dict[str, Any]]) -> None:
         )
         for rule in ("chosen", "weighed"):
             for strategy in one[rule]:
-                curve = [
-                    f"{budget}: {100 * np.mean([g[rule][strategy][budget] for g in group]):.1f}"
-                    for budget in one[rule][strategy]
-                ]
+                curve = []
+                for budget in one[rule][strategy]:
+                    rights = [np.array(g[rule][strategy][budget]) for g in group]
+                    line = f"{budget}: {100 * np.mean([right.mean() for right in rights]):.1f}"
+                    if strategy != "random":
+                        others = [np.array(g[rule]["random"][budget]) for g in group]
+                        low, high = _difference(group, rights, others)
+                        line += f" ({100 * low:+.1f} to {100 * high:+.1f})"
+                    curve.append(line)
                 print(f"  {rule:8} {strategy:12} {', '.join(curve)}")
+
+
+def _difference(
+    group: Sequence[dict[str, Any]], rights: Sequence[Any], others: Sequence[Any]
+) -> tuple[float, float]:
+    """95% interval of the mean difference to random, by question over the seeds."""
+    questions = np.concatenate([np.array(one["questions"]) for one in group])
+    index = np.unique(questions, return_inverse=True)[1]
+    change = np.concatenate([right - other for right, other in zip(rights, others, strict=True)])
+    return clustered_mean_interval(np.bincount(index, change), np.bincount(index).astype(float)) or (
+        -1.0,
+        1.0,
+    )
 
 
 def _mean(group: Sequence[dict[str, Any]], name: str) -> float:
@@ -319,7 +370,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["kinds", "world", "real", "report"])
+    parser.add_argument("what", choices=["kinds", "world", "rare", "real", "report"])
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument(
         "--data", type=Path, default=Path("shared/data"), help="for real: recorded outputs and labels"
@@ -328,8 +379,13 @@ def main() -> None:
     folder = arguments.output
     if arguments.what == "report":
         return report(folder)
-    arms = {"kinds": list_kinds, "world": list_world, "real": lambda _: list_real(arguments.data)}
-    return run_arms(folder, arms[arguments.what](folder))
+    arms = {
+        "kinds": list_kinds(folder),
+        "world": list_world(folder),
+        "rare": list_world(folder, is_rare=True),
+        "real": list_real(arguments.data),
+    }
+    return run_arms(folder, arms[arguments.what])
 
 
 if __name__ == "__main__":

@@ -56,6 +56,7 @@ def measure_strategies(ways: Ways, seed: int) -> dict[str, Any]:
         "test": int(test.sum()),
         "majority": float(told_N[test].mean()),
         "best": float(_right(mean_NW, label_N[:, None])[test].mean(axis=0).max()),
+        "questions": [questions[place] for place in np.flatnonzero(test)],
         "chosen": {},
         "weighed": {},
     }
@@ -64,7 +65,7 @@ def measure_strategies(ways: Ways, seed: int) -> dict[str, Any]:
         asked = _choose(ways, places, strategy, seed)
         for rule in ("chosen", "weighed"):
             found[rule][strategy] = {
-                str(budget): float(_improve(mean_NW, label_N, asked[:budget], test, rule))
+                str(budget): _improve(mean_NW, label_N, asked[:budget], test, rule).round(4).tolist()
                 for budget in BUDGETS
                 if budget <= len(asked)
             }
@@ -93,14 +94,15 @@ def _choose(ways: Ways, places: Sequence[int], strategy: str, seed: int) -> list
     return [int(key) for key in asked]
 
 
-def _improve(mean_NW: Floats, label_N: Floats, asked: Sequence[int], test: Any, rule: str) -> float:
+def _improve(mean_NW: Floats, label_N: Floats, asked: Sequence[int], test: Any, rule: str) -> Floats:
+    """right of each test pair, by the way or the weights that the labels of the asked pairs give."""
     right_AW = _right(mean_NW[list(asked)], label_N[list(asked)][:, None])
     right_W = right_AW.sum(axis=0)
     if rule == "chosen":
         best = right_W == right_W.max()
-        return float(_right(mean_NW[test][:, best], label_N[test][:, None]).mean())
+        return np.asarray(_right(mean_NW[test][:, best], label_N[test][:, None]).mean(axis=1))
     weight_W = np.log((right_W + 1) / (len(asked) - right_W + 1))
-    return float(_right(0.5 + ((mean_NW[test] - 0.5) * weight_W).sum(axis=1), label_N[test]).mean())
+    return _right(0.5 + ((mean_NW[test] - 0.5) * weight_W).sum(axis=1), label_N[test])
 
 
 def _right(probability: Floats, label: Floats) -> Floats:
@@ -118,6 +120,8 @@ def _read_llmbar(judge: str, data: Path) -> Ways:
     ):
         if is_last:
             given, swapped = read_votes(item.judgment)
+            if not given and not swapped:  # each answer was rated alone, which has no order
+                given = swapped = ({"A": 1.0, "B": 0.0}.get(item.judgment.winner or "", 0.5),)
             by_pair.setdefault(item.judgment.pair.id, {})[method] = (
                 given[0] if given else 0.5,
                 swapped[0] if swapped else 0.5,

@@ -19,7 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rmr1.active.judging import check_pool_judge, list_rubric_folders, rubric_seed, vary_seed
+from rmr1.active.judging import (
+    check_pool_judge,
+    list_rubric_folders,
+    refuse_another_judge,
+    rubric_seed,
+    vary_seed,
+)
 from rmr1.active.pool import Pool
 from rmr1.audit.evidence import find_twins
 from rmr1.judge.base import PairJudge, Watcher
@@ -132,6 +138,7 @@ def try_guideline(
         RunError: a run folder holds something else, or the judge is another one.
     """
     writer = check_pool_judge(judge)
+    refuse_another_judge(pool.folder, writer)
     held_out = {key: label for key, label in labels.items() if pool.is_check(key)}
     if not candidates or len(held_out) < LEAST_HELD_OUT:
         told = (

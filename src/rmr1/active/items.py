@@ -12,7 +12,7 @@ from rmr1.active.overrides import Doubts, Override, count_doubts, find_overrides
 from rmr1.audit.evidence import find_twins
 from rmr1.errors import RunError
 from rmr1.judge.summary import list_failures
-from rmr1.records import Judgment, PreferencePair, RubricItem
+from rmr1.records import Judgment, PreferencePair, Problem, RubricItem
 from rmr1.rubrics.count import name_criterion
 from rmr1.store.keys import seed_for
 from rmr1.store.runs import JUDGMENTS_FILE, read_finished, read_judgments
@@ -34,6 +34,8 @@ class PoolItem:
     """Whether the engine gave an error under one of the rubrics."""
     information: Information | None
     """None if it cannot be told, and the pair is not asked about."""
+    problems: tuple[Problem, ...]
+    """Why there were no verdicts, for each rubric's judgment without a winner."""
     overrides: tuple[Override, ...]
     criteria: tuple[tuple[RubricItem, float], ...]
     """Those of all rubrics, near-equal ones once, each with the mean |score of A - score of B| by it, in their sequence."""
@@ -71,11 +73,13 @@ class _Gathered:
     doubts: list[Doubts] = field(default_factory=list)
     criteria: list[RubricItem] = field(default_factory=list)
     gaps: list[float] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     has_failed: bool = False
 
     def add(self, judgment: Judgment) -> None:
         self.votes.append(read_votes(judgment))
         self.doubts.append(count_doubts(judgment))
+        self.problems += () if judgment.problem is None else (judgment.problem,)
         self.has_failed = self.has_failed or bool(list_failures(judgment))
         for number, item in enumerate(judgment.criteria, start=1):
             found = [
@@ -115,6 +119,7 @@ def _make_item(key: str, gathered: _Gathered, seed: int) -> PoolItem:
         pair=gathered.pair,
         has_failed=gathered.has_failed,
         information=information,
+        problems=tuple(gathered.problems),
         overrides=() if information is None else find_overrides(information, gathered.doubts),
         criteria=_join(gathered.criteria, gathered.gaps),
     )

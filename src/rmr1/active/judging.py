@@ -23,6 +23,7 @@ from rmr1.judge.identity import describe_run
 from rmr1.judge.summary import Tally, summarize_run
 from rmr1.records import PreferencePair
 from rmr1.store.folder import open_folder
+from rmr1.store.identity import refuse_differences
 from rmr1.store.keys import seed_for
 from rmr1.store.kinds import POOL
 from rmr1.store.labels import LABELS_FILE
@@ -171,6 +172,16 @@ def _identify(description: Mapping[str, Any]) -> dict[str, Any]:
         "settings": settings,
         "pool": {name: pool.get(name) for name in PoolSettings().identify()},
     }
+
+
+def refuse_another_judge(folder: str | Path, judge: GenerativeJudge) -> None:
+    """
+    Raises:
+        RunError: the pool of this folder was judged by another judge, or by one that was asked in another way.
+    """
+    stored, asked = read_json(Path(folder) / RUN_FILE), describe_run("label", judge, data=None, folder=folder)
+    asked |= {"kind": POOL, "pool": stored["pool"]}
+    refuse_differences(Path(folder), _identify(stored), _identify(asked))
 
 
 def tell_retry() -> str:

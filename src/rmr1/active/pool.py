@@ -51,13 +51,15 @@ class Pool:
         self.items = {item.key: item for item in items}
         self._askable = {item.key: item for item in items if item.information is not None}
         if not self._askable:
+            found = Counter(problem for item in items for problem in item.problems).most_common(2)
+            told = ", ".join(f"{problem} {count}" for problem, count in found)
             raise DataError(
-                f"{folder}: none of {len(items)} pairs has verdicts in both orders under two rubrics, so nothing can be "
-                f"chosen; look at them with rmr1 show {folder}/rubric-1 --list"
+                f"{folder}: none of {len(items)} pairs has verdicts in both orders under two rubrics ({told}), so nothing can "
+                f"be chosen; read some with rmr1 show {folder}/rubric-1"
             )
         self._checks = {key for key in self._askable if _draw(settings.seed, key) < settings.check}
         self.total = min(settings.number, len(self._askable))
-        self._value, self._fallback = self._find_values()
+        self._value = self._find_values()
         rest = [key for key in self._askable if key not in self._checks]
         by_distance = settings.strategy == "information"
         self._chooser = Chooser(
@@ -96,7 +98,7 @@ class Pool:
         pair = replace(item.pair, label=None)
         if key in self._checks:
             return Task(key=key, pair=pair, reason=_CHECKING)
-        asks_criterion = item.asks_criterion
+        asks_criterion = self.settings.ask == "always" or item.asks_criterion
         return Task(
             key=key,
             pair=pair,
@@ -143,7 +145,7 @@ class Pool:
             "entropy": round(float(np.mean([one.total for one in found])), 6),
             "about_rubric": round(float(np.mean([one.about_rubric for one in found])), 6),
             "doubts": {name: doubts[name] for name in _REASONS},
-            "by": self._fallback or self.settings.strategy,
+            "do_rubrics_differ": self._do_rubrics_differ(),
             "notes": list(self.notes),
         }
 
@@ -159,28 +161,22 @@ class Pool:
             return checks[0]
         return self._chooser.choose(others, asked)
 
-    def _find_values(self) -> tuple[dict[str, float], str | None]:
-        """(what each pair counts for the strategy, the strategy that takes its place if it has nothing to go by)."""
+    def _find_values(self) -> dict[str, float]:
+        """What each pair counts for the strategy."""
         found = {key: item.information for key, item in self._askable.items() if item.information}
-        total = {key: one.total for key, one in found.items()}
-        strategy = self.settings.strategy
-        if strategy == "random" or not any(total.values()):
-            return dict.fromkeys(found, 0.0), None if strategy == "random" else "random"
-        if strategy == "uncertainty":
-            return total, None
-        if not self._do_rubrics_differ():
-            return total, "uncertainty"
+        if self.settings.strategy == "random":
+            return dict.fromkeys(found, 0.0)
+        if self.settings.strategy == "uncertainty":
+            return {key: one.total for key, one in found.items()}
         value = {key: max(one.about_rubric, 0.0) for key, one in found.items()}
         bar = _OVERRIDDEN * max(value.values())
-        return {
-            key: max(one, bar) if self._askable[key].overrides else one for key, one in value.items()
-        }, None
+        return {key: max(one, bar) if self._askable[key].overrides else one for key, one in value.items()}
 
     def _do_rubrics_differ(self) -> bool:
         """Whether the rubrics differ by more than chance, over all pairs of which the judge is unsure: whether the mean of the
         adjusted information, which is 0 by chance, is above 0 (one-sided, 5%)."""
         found = [item.information for item in self._askable.values() if item.information]
-        value_I = np.array([one.about_rubric for one in found if one.total > 0])
+        value_I = np.array([one.about_rubric for one in found if one.total > 0] or [0.0])
         return bool(value_I.mean() > _ONE_SIDED_95 * value_I.std() / np.sqrt(len(value_I)))
 
     def _list_notes(self) -> Iterator[str]:
@@ -191,15 +187,15 @@ class Pool:
             yield f"{silent} pairs are left out, without verdicts in both orders under two rubrics"
         if any(item.pair.label for item in self.items.values()):
             yield "pairs of the pool have labels already, which count for nothing here"
-        if self._fallback == "random":
+        if not any(item.information and item.information.total for item in self._askable.values()):
             yield (
                 f"the judge says the same of each of {len(self._askable)} pairs under every rubric and in every vote: "
                 "nothing tells which pay, so they are asked about by distance alone"
             )
-        elif self._fallback == "uncertainty":
+        elif self.settings.strategy == "information" and not self._do_rubrics_differ():
             yield (
-                "the judge's rubrics differ by no more than chance would have it, so pairs are chosen by how unsure it is; "
-                "more votes would tell smaller differences"
+                "over the whole pool the judge's rubrics differ by no more than chance would have it, so what is chosen may be "
+                "little better than chance; more votes or rubrics tell smaller differences"
             )
 
 

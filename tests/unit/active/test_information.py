@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rmr1.active.information import Orders, entropy, measure_information, read_votes
+from rmr1.active.information import SURE, Orders, entropy, measure_information, read_votes
 from rmr1.messages import assistant, user
 from rmr1.records import Generation, Judgment, PreferencePair, Verdict, Vote
 
@@ -61,7 +61,7 @@ def test_chance_is_taken_off() -> None:
     plain = np.mean([one.unadjusted for one in found if one])
     adjusted = np.mean([one.about_rubric for one in found if one])
     assert plain > 0.15 and abs(adjusted) < 0.03
-    assert np.mean([one.is_about_rubric for one in found if one]) < 0.06
+    assert np.mean([one.rubric_p <= SURE for one in found if one]) < 0.06
 
 
 def test_rubrics_without_votes_in_both_orders_are_left_out() -> None:

@@ -13,7 +13,7 @@ from rmr1.active.outcome import Outcome, format_outcome, write_outcome
 from rmr1.active.pool import Pool, open_pool
 from rmr1.active.settings import PoolSettings, pool_judge_settings
 from rmr1.data.read import read_pairs
-from rmr1.errors import DataError
+from rmr1.errors import DataError, RunError
 from rmr1.judge.calibrate import refuse_other_judge
 from rmr1.judge.criteria import read_criteria
 from rmr1.judge.generative import GenerativeJudge
@@ -197,3 +197,12 @@ def test_nothing_to_go_by(tmp_path: Path) -> None:
         write_outcome(pool, [])
     with pytest.raises(DataError, match="are of items that the pool does not hold"):
         write_outcome(pool, [HumanLabel(key="x", who="ada", when=WHEN, label="A")])
+
+
+def test_another_judge_tries_nothing(folder: Path) -> None:
+    pool = open_pool(folder)
+    settings = pool_judge_settings(JudgeSettings(), PoolSettings(votes=2))
+    with pytest.raises(
+        RunError, match=r"was made in another way: settings.sampling.num_samples was 3, now 2"
+    ):
+        write_outcome(pool, label_all(pool), load_judge(RubricJudge(), settings=settings))

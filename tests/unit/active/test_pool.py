@@ -73,6 +73,15 @@ def test_a_question_about_the_rubric_offers_its_criteria(folder: Path) -> None:
     assert "better" in task.reason and task == pool.find(task.key)
 
 
+def test_a_criterion_may_be_asked_for_always(folder: Path) -> None:
+    pool = open_with(folder, strategy="random")
+    asks = {item.pair.id: pool.find(key).ask for key, item in pool.items.items()}  # type: ignore[union-attr]
+    assert asks["clear-0"] == "label" and asks["rubric-0"] == "criterion"
+    always = open_with(folder, strategy="random", ask="always")
+    tasks = [always.find(key) for key in always.items]
+    assert all(task is not None and task.ask == "criterion" and task.criteria for task in tasks)
+
+
 def test_uncertainty_does_not_tell_kinds_apart(folder: Path) -> None:
     asked = answer(open_with(folder, strategy="uncertainty", number=15), "ada", [])
     assert not any(one.startswith("clear") for one in asked)
@@ -176,9 +185,9 @@ def test_a_pool_without_disagreement(tmp_path: Path) -> None:
     assert len(answer(pool, "ada", [])) == 6
 
 
-def test_rubrics_that_differ_by_chance_alone_choose_nothing(tmp_path: Path) -> None:
+def test_rubrics_that_differ_by_chance_alone_are_told(tmp_path: Path) -> None:
     pool = make_pool(tmp_path / "p", make_pairs(8, ("clear", "tie")))
-    assert pool.describe()["by"] == "uncertainty" and "no more than chance would have it" in pool.notes[-1]
+    assert not pool.describe()["do_rubrics_differ"] and "no more than chance would have it" in pool.notes[-1]
 
 
 def test_pairs_that_have_labels(tmp_path: Path) -> None:
@@ -201,7 +210,7 @@ def test_bad_pools_are_refused_in_a_line(tmp_path: Path, folder: Path) -> None:
         open_pool(tmp_path)
     with pytest.raises(RunError, match=r"was made in another way: .*pool\.votes was 3, now 2"):
         make_pool(folder, votes=2)
-    with pytest.raises(DataError, match="none of 4 pairs has verdicts"):
+    with pytest.raises(DataError, match=r"none of 4 pairs has verdicts .*generation_failed 24"):
         make_pool(tmp_path / "mute", make_pairs(1), RubricJudge(fails="question"))
 
 
@@ -214,6 +223,7 @@ def test_bad_pools_are_refused_in_a_line(tmp_path: Path, folder: Path) -> None:
         ({"beta": -1.0}, "beta=-1.0"),
         ({"strategy": "best"}, "strategy='best' is not known"),
         ({"number": 0}, "number=0"),
+        ({"ask": "never"}, "ask='never' is not known; choose one of doubt, always"),
     ],
 )
 def test_settings_that_are_refused(values: dict[str, object], told: str) -> None:
@@ -247,6 +257,14 @@ def test_settings_of_the_judge() -> None:
     early = JudgeSettings(stop_votes=0.9, sampling=votes)
     with pytest.raises(ConfigError, match="stop_votes"):
         pool_judge_settings(early, PoolSettings())
-    found = pool_judge_settings(JudgeSettings(), PoolSettings(votes=3, seed=7))
+    silent = {
+        "tiny-scalar": "a number",
+        "decisions:x@http://127.0.0.1:1/v1": "chooses",
+        "replay:x": "recording",
+    }
+    for model, told in silent.items():
+        with pytest.raises(ConfigError, match=f"writes no rubrics .*{told}"):
+            pool_judge_settings(JudgeSettings(), PoolSettings(), model=model)
+    found = pool_judge_settings(JudgeSettings(), PoolSettings(votes=3, seed=7), model="scripted:longer")
     assert found.share_rubric and found.order == "both" and found.sampling.num_samples == 3
     assert found.sampling.temperature == 1.0 and found.seed == 7
