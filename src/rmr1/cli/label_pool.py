@@ -12,18 +12,19 @@ from rmr1.active.choose import Strategy
 from rmr1.active.judging import count_judged
 from rmr1.active.outcome import format_outcome, write_outcome
 from rmr1.active.pool import Pool, open_pool, prepare_pool
-from rmr1.active.settings import PoolSettings, pool_judge_settings
+from rmr1.active.settings import AskFor, PoolSettings, pool_judge_settings
 from rmr1.cli.asking import ask_people
 from rmr1.cli.options import add, build_config
 from rmr1.cli.session import named_sources, open_judge, refuse_foreign, tell, tell_resumed
 from rmr1.console import Progress
 from rmr1.errors import ConfigError
 from rmr1.judge.config import JudgeConfig
+from rmr1.judge.settings import JudgeSettings
 from rmr1.judge.source import scan_pairs
 from rmr1.screen import print, print_json
 from rmr1.store.labels import read_labels
 
-_OWN = ("rubrics", "check", "strategy", "beta")
+_OWN = ("rubrics", "check", "strategy", "beta", "ask")
 
 
 def add_pool_arguments(parser: ArgumentParser) -> None:
@@ -38,6 +39,8 @@ def add_pool_arguments(parser: ArgumentParser) -> None:
     of("--check P", check)
     of("--strategy", "what chooses the pairs (default information)", choices=get_args(Strategy))
     of("--beta X", f"weight of the distance to what was asked before (default {usual.beta:g})", type=float)
+    ask = "when a criterion is asked for beside the label: if the rubric is in doubt (default), or always"
+    of("--ask", ask, choices=get_args(AskFor))
     outcome = (
         "no page: turn the labels of POOL into a guideline, a calibration and training pairs; with -m MODEL criteria that "
         "people named are tried with the judge"
@@ -65,7 +68,7 @@ def make_pool(arguments: Namespace) -> int:
         )
     config = build_config(arguments)
     settings = _read_settings(arguments, config)
-    judging = pool_judge_settings(config.judge_settings(), settings)
+    judging = _ask_judge(config, settings)
     with named_sources(arguments.sources) as (sources, is_piped):
         source = scan_pairs(sources, config.data, tell=tell, is_piped=is_piped)
         pairs = list(source.pairs())
@@ -102,7 +105,7 @@ def go_on(arguments: Namespace, folder: Path) -> int:
     config = build_config(arguments)
     with Progress(None, quiet=arguments.quiet or "model" not in config.model_fields_set) as progress:
         if "model" in config.model_fields_set:
-            judge = open_judge(config, pool_judge_settings(config.judge_settings(), pool.settings))
+            judge = open_judge(config, _ask_judge(config, pool.settings))
         try:
             outcome = write_outcome(pool, list(read_labels(folder)), judge, watcher=progress)
         finally:
@@ -114,6 +117,13 @@ def go_on(arguments: Namespace, folder: Path) -> int:
         for line in format_outcome(outcome):
             print(line)
     return 0
+
+
+def _ask_judge(config: JudgeConfig, settings: PoolSettings) -> JudgeSettings:
+    """How the judge is asked for the pool."""
+    return pool_judge_settings(
+        config.judge_settings(), settings, model=config.asked_model, options=config.engine
+    )
 
 
 def _read_settings(arguments: Namespace, config: JudgeConfig) -> PoolSettings:
