@@ -116,7 +116,11 @@ def test_what_means_nothing_is_one_line(
     )
     capsys.readouterr()
     assert "a pool already" in refused("label", pool, "-o", tmp_path / "other")
-    assert "is judged; name the pairs" in refused("label", pool, "--beta", 2)
+    assert "is judged; name the pairs" in refused("label", pool, "--rubrics", 3)
+    assert "is judged; name the pairs" in refused("label", pool, "-m", "scripted:longer")
+    assert len(asked) == 2
+    assert main(["label", str(pool), "--beta", "2", "--number", "3"]) == 0 and len(asked) == 3
+    capsys.readouterr()
     assert "a pool is labelled alone" in refused("label", pool, pairs)
     assert "a pool of pairs" in refused("label", pool, "--blind")
     assert "a run, and no pool" in refused("label", pool / "rubric-1")

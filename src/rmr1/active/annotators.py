@@ -62,8 +62,10 @@ def settle_by_skill(labels: Iterable[HumanLabel]) -> SkilledLabels:
     if not keys:
         return SkilledLabels(labels={}, posteriors={}, disputed=frozenset(), skills={}, priors={}, steps=0)
     said_WNS = np.zeros((len(people), len(keys), len(SIDES)))
+    row = {who: place for place, who in enumerate(people)}
+    column = {key: place for place, key in enumerate(keys)}
     for (key, who), label in named.items():
-        said_WNS[people.index(who), keys.index(key), SIDES.index(label)] = 1
+        said_WNS[row[who], column[key], SIDES.index(label)] = 1
     posterior_NT, skill_WTS, prior_T, steps = fit_skills(said_WNS)
     said_NS = said_WNS.sum(axis=0)
     alone = said_NS.sum(axis=1) == 1

@@ -2,7 +2,7 @@
 
     random        in a sequence that the seed draws
     uncertainty   by the entropy of the mean verdict
-    information   by z(information about the rubric) + beta * z(log(2 * distance to the k-th nearest pair that was asked))
+    information   by z(information about the rubric) + beta * z(log(2 * distance to the nearest pair that was asked))
 
 The last is the acquisition of BAL-PM (Melo et al. 2024, arXiv 2406.10023) with the rubric as what is to be learned: what was
 asked before, in the same batch too, keeps others away that are like it. z() is over the pairs that may still be asked. The
@@ -40,23 +40,23 @@ class Chooser:
         pairs: Sequence[PreferencePair],
         *,
         beta: float = 0.0,
-        neighbours: int = 1,
         seed: int = 0,
     ):
         """Rank pairs by a value, the higher the sooner.
 
         Args:
             beta: the weight of the distance; 0 ranks by the value alone, and needs no library.
-            neighbours: the number of the neighbour whose distance counts, from 1; of fewer the farthest.
             seed: decides among equal ones.
         """
         self._keys = tuple(keys)
         self._places = {key: place for place, key in enumerate(keys)}
         self._value_N = np.asarray(value_N, dtype=np.float64)
         self._draw_N = np.array([seed_for(seed, "choice", key) for key in keys], dtype=np.float64)
-        self._beta, self._neighbours = beta, neighbours
+        self._beta = beta
         self._vectors = read_features(pairs) if beta and len(keys) > 1 else None
-        self._distances: dict[int, Floats] = {}
+        self._near: set[int] = set()
+        self._nearest_N = np.full(len(keys), np.inf)
+        """The distance of each pair to the nearest of `_near`."""
 
     def choose(self, open_keys: Iterable[str], asked: Iterable[str]) -> str | None:
         """The best of the open ones, given all that were asked, by anybody; None if none is open."""
@@ -64,22 +64,22 @@ class Chooser:
         if not len(candidates):
             return None
         score = _standardize(self._value_N[candidates]) if self._beta else self._value_N[candidates]
-        near = sorted({self._places[key] for key in asked if key in self._places})
+        near = {self._places[key] for key in asked if key in self._places}
         if self._vectors is not None and near:
-            distance = np.stack([self._measure(place)[candidates] for place in near])
-            rank = min(self._neighbours, len(near)) - 1
-            kth = np.partition(distance, rank, axis=0)[rank]
-            score = score + self._beta * _standardize(np.log(2 * np.maximum(kth, _LEAST_DISTANCE)))
+            distance = np.maximum(self._find_nearest(self._vectors, near)[candidates], _LEAST_DISTANCE)
+            score = score + self._beta * _standardize(np.log(2 * distance))
         best = int(candidates[np.lexsort((self._draw_N[candidates], -score.round(9)))[0]])
         return self._keys[best]
 
-    def _measure(self, place: int) -> Floats:
-        """The distance of every pair to one of them."""
-        if place not in self._distances:
-            assert self._vectors is not None
-            cosine_N = (self._vectors @ self._vectors[place].T).toarray().ravel()
-            self._distances[place] = np.sqrt(np.maximum(2 - 2 * cosine_N, 0.0))
-        return self._distances[place]
+    def _find_nearest(self, vectors: Any, near: set[int]) -> Floats:
+        """The distance of every pair to the nearest of these; only what is new since the last call is measured."""
+        if not self._near <= near:  # an answer was taken back
+            self._near, self._nearest_N = set(), np.full(len(self._keys), np.inf)
+        for place in near - self._near:
+            cosine_N = (vectors @ vectors[place].T).toarray().ravel()
+            self._nearest_N = np.minimum(self._nearest_N, np.sqrt(np.maximum(2 - 2 * cosine_N, 0.0)))
+        self._near = near
+        return self._nearest_N
 
 
 def read_features(pairs: Sequence[PreferencePair]) -> Any:

@@ -29,6 +29,8 @@ from rmr1.store.labels import HumanLabel
 _OVERRIDDEN = 0.5
 """A pair with an override counts at least this share of what the pair with the most information does."""
 _ONE_SIDED_95 = 1.645
+_LEAST_UNSURE = 10
+"""Pairs of which the judge is unsure, from which on it is told whether its rubrics differ."""
 _CHECKING = "Drawn at random, so that what is measured stands for all pairs."
 _REASONS = {
     "sums": "The criteria add up to one answer, and the judge names the other.",
@@ -60,12 +62,11 @@ class Pool:
         self._checks = {key for key in self._askable if _draw(settings.seed, key) < settings.check}
         self.total = min(settings.number, len(self._askable))
         self._value = self._find_values()
-        rest = [key for key in self._askable if key not in self._checks]
         by_distance = settings.strategy == "information"
         self._chooser = Chooser(
-            rest,
-            np.array([self._value[key] for key in rest]),
-            [self._askable[key].pair for key in rest],
+            list(self._askable),
+            np.array([self._value[key] for key in self._askable]),
+            [item.pair for item in self._askable.values()],
             beta=settings.beta if by_distance else 0.0,
             seed=settings.seed,
         )
@@ -174,10 +175,12 @@ class Pool:
 
     def _do_rubrics_differ(self) -> bool:
         """Whether the rubrics differ by more than chance, over all pairs of which the judge is unsure: whether the mean of the
-        adjusted information, which is 0 by chance, is above 0 (one-sided, 5%)."""
+        adjusted information, which is 0 by chance, is above 0 (one-sided, 5%). Of a few pairs nothing is said."""
         found = [item.information for item in self._askable.values() if item.information]
-        value_I = np.array([one.about_rubric for one in found if one.total > 0] or [0.0])
-        return bool(value_I.mean() > _ONE_SIDED_95 * value_I.std() / np.sqrt(len(value_I)))
+        value_I = np.array([one.about_rubric for one in found if one.total > 0])
+        if len(value_I) < _LEAST_UNSURE:
+            return False
+        return bool(value_I.mean() > _ONE_SIDED_95 * value_I.std(ddof=1) / np.sqrt(len(value_I)))
 
     def _list_notes(self) -> Iterator[str]:
         failed = sum(item.has_failed for item in self.items.values())

@@ -24,7 +24,7 @@ def add_asking_arguments(parser: ArgumentParser) -> None:
         parser,
         "--number N",
         f"questions to each person at most (default {NUMBER}; 0 is all of a run)",
-        default=NUMBER,
+        type=int,
     )
     add(
         parser,

@@ -18,7 +18,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from rmr1.active.blind import BlindRun
+from rmr1.active.blind import NUMBER, BlindRun
 from rmr1.active.people import LEAST_LABELS, Labelled, fit_on_people, measure_people, read_blind
 from rmr1.cli.asking import add_asking_arguments, ask_people
 from rmr1.cli.label_pool import add_pool_arguments, go_on, is_about_pool, make_pool
@@ -91,7 +91,8 @@ def _ask_blind(arguments: Namespace, folder: Path) -> int:
             )
     if not arguments.report:
         seed = arguments.seed or 0
-        asker = BlindRun(folder, seed=seed, number=arguments.number, people=arguments.people)
+        number = NUMBER if arguments.number is None else arguments.number
+        asker = BlindRun(folder, seed=seed, number=number, people=arguments.people)
         for why, count in asker.left_out.items():
             tell(f"not asked about: {count:,} {why}")
         report = f"rmr1 label {folder} --blind --report"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -25,6 +26,8 @@ from rmr1.screen import print, print_json
 from rmr1.store.labels import read_labels
 
 _OWN = ("rubrics", "check", "strategy", "beta", "ask")
+_CHOOSING = ("number", "people", "strategy", "beta", "ask")
+"""What a pool that is judged may go on with otherwise."""
 
 
 def add_pool_arguments(parser: ArgumentParser) -> None:
@@ -93,16 +96,17 @@ def make_pool(arguments: Namespace) -> int:
 
 def go_on(arguments: Namespace, folder: Path) -> int:
     """Ask further about a pool that is judged, or turn its labels into what they are for."""
-    pool = open_pool(folder)
+    pool, config, judge = open_pool(folder), build_config(arguments), None
     pool.check_labels(read_labels(folder))
     if not arguments.outcome:
-        if is_about_pool(arguments):
+        judging = [name for name in ("rubrics", "check", "retry_failed") if getattr(arguments, name)]
+        if judging or "model" in config.model_fields_set:
             raise ConfigError(
-                f"{folder}: is judged; name the pairs and -o {folder} to judge or to choose otherwise"
+                f"{folder}: is judged; name the pairs and -o {folder} to judge it otherwise, or --outcome to use a model"
             )
-        return _ask(arguments, pool)
-    judge = None
-    config = build_config(arguments)
+        given = {name: getattr(arguments, name) for name in _CHOOSING}
+        given = {name: value for name, value in given.items() if value is not None}
+        return _ask(arguments, open_pool(folder, settings=replace(pool.settings, **given)))
     with Progress(None, quiet=arguments.quiet or "model" not in config.model_fields_set) as progress:
         if "model" in config.model_fields_set:
             judge = open_judge(config, _ask_judge(config, pool.settings))

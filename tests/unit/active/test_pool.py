@@ -17,7 +17,8 @@ from rmr1.active.settings import PoolSettings, pool_judge_settings
 from rmr1.errors import ConfigError, DataError, GenerationError, RunError
 from rmr1.judge.load import load_judge
 from rmr1.judge.settings import JudgeSettings
-from rmr1.messages import user
+from rmr1.messages import assistant, user
+from rmr1.records import PreferencePair
 from rmr1.store.kinds import find_kind
 from rmr1.store.labels import HumanLabel, append_label, read_labels
 from rmr1.store.runs import read_judgments
@@ -268,3 +269,18 @@ def test_settings_of_the_judge() -> None:
     found = pool_judge_settings(JudgeSettings(), PoolSettings(votes=3, seed=7), model="scripted:longer")
     assert found.share_rubric and found.order == "both" and found.sampling.num_samples == 3
     assert found.sampling.temperature == 1.0 and found.seed == 7
+
+
+def test_the_nearest_pair_counts_also_after_an_answer_is_taken_back() -> None:
+    texts = ("red apples", "red apples", "green stones roll", "green stones")
+    pairs = [
+        PreferencePair(
+            id=text, prompt=(user(text),), response_a=(assistant("x"),), response_b=(assistant("y"),)
+        )
+        for text in texts
+    ]
+    chooser = Chooser(["a", "b", "c", "d"], np.zeros(4), pairs, beta=1.0)
+    assert chooser.choose(["b", "d"], ["a"]) == "d"
+    # Beside "c", "d" is nearer to what was asked than before, but "b" is the very pair "a".
+    assert chooser.choose(["b", "d"], ["a", "c"]) == "d"
+    assert chooser.choose(["b", "d"], ["c"]) == "b"  # "a" is taken back
