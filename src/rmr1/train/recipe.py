@@ -212,6 +212,15 @@ class ReportRecipe(Section):
     """Steps between two lines of metrics.jsonl."""
 
 
+class ShardingRecipe(Section):
+    """How several processes work together; no part of what a run is known by."""
+
+    offload: bool = False
+    """Keep weights, gradients and the optimizer in the machine's memory and not in the GPU's, which is slower."""
+    timeout_seconds: float = Field(default=1800, ge=1)
+    """A process that waits for the others longer than this ends the run."""
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     f"rm-r1-{size}": {
         "model": {
@@ -237,6 +246,7 @@ class TrainingRecipe(Section):
     data: Any
     checkpoint: CheckpointRecipe = CheckpointRecipe()
     report: ReportRecipe = ReportRecipe()
+    sharding: ShardingRecipe = ShardingRecipe()
 
     @rule
     def _check_context(self) -> Iterator[Complaint]:
