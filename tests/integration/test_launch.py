@@ -94,7 +94,7 @@ def test_a_process_that_dies_ends_all_and_loses_nothing(recipe: Path, tmp_path: 
     assert "waited for the others longer than sharding.timeout_seconds; process 1 did not answer" in line
 
     for place in (output, tmp_path / "whole"):
-        run_sft(Recipe.from_toml(recipe), place, quiet=True)
+        run_sft(Recipe.from_file(str(recipe)), place, quiet=True)
     found, wanted = (load_file(place / "model.safetensors") for place in (output, tmp_path / "whole"))
     assert all(
         (found[name] - one).abs().max() < 1e-5 * max(1, one.abs().max()) for name, one in wanted.items()

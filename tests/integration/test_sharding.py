@@ -28,8 +28,8 @@ SFT: dict[str, dict[str, Any]] = {
     "alone": {"batch": {"packing": False}},
 }
 SCALAR: dict[str, dict[str, Any]] = {
-    "scalar": {"base": "base", "batch": {"examples_at_once": 2}},
-    "anew": {"optim": {"name": "muon", "lr": [1e-3, 3e-3], "muon_lr": [1e-2, 2e-2]}},
+    "scalar": {"base": "base", "batch": {"examples": 4, "examples_at_once": 2}},
+    "anew": {"optim": {"name": "muon", "lr": [1e-3, 3e-3], "muon_lr": [2e-3, 4e-3]}},
 }
 GRPO: dict[str, dict[str, Any]] = {
     "kl": {"update": {"prompts": 2}, "objective": {"beta": 1e-2, "importance": "truncate"}},
@@ -215,9 +215,9 @@ def test_scalar_models_as_one(folder: Path, recipes: dict[str, Any]) -> None:
             "model": {"base": str(folder / parts.pop("base"))}
             if "base" in parts
             else recipes["tied"]["model"],
-            "data": {"train": str(write_pairs(folder / "scored.jsonl", 13)), "max_tokens": 500},
+            "data": {"train": str(write_pairs(folder / "scored.jsonl", 20)), "max_tokens": 500},
             "batch": {"examples": 5},
-            "optim": {"lr": [1e-3], "epochs": 1, "warmup": 0},
+            "optim": {"lr": [1e-3], "eps": 1e-4, "epochs": 1, "warmup": 0},
             "evaluation": {"every": 2},
             "checkpoint": {"every": 1},
         }
