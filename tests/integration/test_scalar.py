@@ -382,9 +382,6 @@ def test_bad_input_is_one_line(
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "accelerate", None)
         assert "needs accelerate, which is not installed; pip install 'rmr1[train]'" in complain()
-    with monkeypatch.context() as patch:
-        patch.setenv("WORLD_SIZE", "2")
-        assert "trains in one process" in complain()
     tokenizer = build_tokenizer()
     tokenizer.chat_template = None
     bare = save_model(tmp_path / "bare", build_scorer(vocab_size=len(tokenizer)), tokenizer)

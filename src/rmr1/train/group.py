@@ -102,14 +102,19 @@ def check_equal(description: Mapping[str, Any]) -> None:
 
 
 def divide(
-    items: Sequence[_S], call: Callable[[list[_S]], list[_T]], *, costs: Sequence[float] | None = None
+    items: Sequence[_S],
+    call: Callable[[list[_S]], list[_T]],
+    *,
+    costs: Sequence[float] | None = None,
+    together: int = 1,
 ) -> list[_T]:
     """What the call gives for each item, in their order; each process calls it with its share of them.
 
-    Shares are of about equal cost, of equal number without `costs`.
+    Shares are of about equal cost, of equal number without `costs`. So many neighbours as work `together` have the same
+    share, and give the same.
     """
-    shares = share_rows([1.0] * len(items) if costs is None else costs, count_processes())
-    own = sorted(shares[get_rank()])
+    shares = share_rows([1.0] * len(items) if costs is None else costs, count_processes() // together)
+    own = sorted(shares[get_rank() // together])
     found = call([items[place] for place in own])
     gathered = dict(gather(list(zip(own, found, strict=True))))
     return [gathered[place] for place in range(len(items))]

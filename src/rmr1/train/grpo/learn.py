@@ -38,6 +38,8 @@ from rmr1.train.update import Updater
 
 STATS = (*SUMS, "entropy")
 """What `GroupLoss` sums over the tokens that count, in its order."""
+_APART = 0.1
+"""Nats per token by which rounding alone does not part vLLM from the trainer, in 16 bits either."""
 
 
 class GroupLoss(torch.nn.Module):
@@ -192,6 +194,12 @@ class Learner:
             raise ConfigError(
                 f"{found}, so it would learn from texts of another model; choose another model, or "
                 "rollout.engine = 'vllm' with objective.importance = 'truncate'"
+            )
+        rollout = self.recipe.rollout
+        if mean > _APART and (rollout.tensor_parallel > 1 or rollout.sleep):
+            raise ConfigError(
+                f"{found}: vLLM samples from other weights here; leave out rollout.tensor_parallel and rollout.sleep, "
+                "which no one has run on a GPU yet"
             )
         self.notes.append(
             f"{found}: vLLM rounds otherwise; objective.importance = 'truncate' corrects what that does"

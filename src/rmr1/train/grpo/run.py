@@ -98,6 +98,7 @@ class Reinforcement(Training):
         self.notes += gather(list(notes))
         ends = plan.reader.end_tokens | read_end_tokens(self.model.generation_config, self.model.config)
         self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
+        self.is_asleep = False
         self.vllm_updates = 0
         """The updates that vLLM's weights have seen."""
         self.sampler = self.vllm or Sampler(self.model, tokenizer, end_tokens=ends, rows=recipe.rollout.rows)
@@ -142,9 +143,12 @@ class Reinforcement(Training):
     def sample(self, tasks: Sequence[Task]) -> list[list[Sample]]:
         """The samples of all tasks, in their order; each process draws its share."""
         rollout, seed = self.recipe.rollout, f"{self.recipe.seed}/{self.state['step']}"
-        if self.vllm is not None and self.vllm_updates != self.state["updates"]:
-            self.vllm.update_weights(self.model)
-            self.vllm_updates = self.state["updates"]
+        if self.vllm is not None:
+            if self.is_asleep:
+                self.vllm.wake()
+            if self.is_asleep or self.vllm_updates != self.state["updates"]:
+                self.vllm.update_weights(self.model)
+            self.vllm_updates, self.is_asleep = self.state["updates"], False
 
         def draw(own: list[Task]) -> list[list[Sample]]:
             with self.accelerator.autocast(), self._diverging():
@@ -154,7 +158,12 @@ class Reinforcement(Training):
 
         whole = contextlib.nullcontext() if self.vllm is not None else self.held.gathered()
         with whole:
-            return divide(tasks, draw, costs=list_costs(tasks))
+            together = rollout.tensor_parallel if self.vllm is not None else 1
+            found = divide(tasks, draw, costs=list_costs(tasks), together=together)
+        if self.vllm is not None and rollout.sleep:
+            self.vllm.sleep()
+            self.is_asleep = True
+        return found
 
     def score(self, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]) -> list[ScoredGroup]:
         rank, ranks = get_rank(), count_processes()
@@ -191,6 +200,8 @@ class Reinforcement(Training):
             max_model_len=most if base.context is None else min(most, base.context),
             gpu_memory=recipe.rollout.gpu_memory,
             dtype="float32" if recipe.model.precision == "fp32" else "bfloat16",
+            tensor_parallel=recipe.rollout.tensor_parallel,
+            sleeps=recipe.rollout.sleep,
             seed=recipe.seed,
             revision=recipe.model.revision,
             trust_remote_code=recipe.model.trust_remote_code,
