@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import json
 import re
 from pathlib import Path
@@ -234,3 +235,17 @@ def test_scalar_models_as_one(folder: Path, recipes: dict[str, Any]) -> None:
             assert outcome[key] == pytest.approx(whole[key], rel=1e-5), key
         assert differ(place, place.with_name(f"{place.name}-whole")) < 1e-5, place
         assert not list(place.rglob("*.distcp"))
+
+
+def test_a_base_of_four_bits(folder: Path, recipes: dict[str, Any]) -> None:
+    """The adapters of two processes are those of one; without the library it is one line."""
+    recipe = copy.deepcopy(recipes["lora"])
+    recipe["lora"]["quantize"] = "nf4"
+    if importlib.util.find_spec("bitsandbytes") is None:
+        (line,) = run_job("sft", recipe, folder / "quantized")["error"]
+        assert line.startswith("lora.quantize needs bitsandbytes, which is not installed")
+        return
+    assert "error" not in run_job("sft", copy.deepcopy(recipe), folder / "quantized-1")
+    (outcome,) = run_group(folder, [("sft", recipe, folder / "quantized-2")], processes=2)
+    assert outcome["processes"] == 2, outcome
+    assert differ(folder / "quantized-2", folder / "quantized-1") < 1e-5

@@ -86,6 +86,8 @@ class LoraRecipe(Section):
     alpha: float = Field(default=32, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
+    quantize: Literal["nf4"] | None = None
+    """Number format of the frozen base's matrices: 4 bits, by bitsandbytes (QLoRA, arXiv 2305.14314)."""
 
 
 class PairWorldRecipe(Section):

@@ -73,11 +73,18 @@ class Held(torch.nn.Module):
             self._forget()
 
 
-def shard(model: torch.nn.Module, *, device: torch.device, is_mixed: bool, offload: bool) -> Held:
+def shard(
+    model: torch.nn.Module,
+    *,
+    device: torch.device,
+    is_mixed: bool,
+    offload: bool,
+    only_trained: bool = False,
+) -> Held:
     """Divide a model, whose weights may have no storage yet, over the processes of the group.
 
     `is_mixed` computes in bfloat16 on float32 weights; `offload` keeps weights, gradients and optimizer in the
-    machine's memory, also beside a GPU.
+    machine's memory, also beside a GPU; with `only_trained` every process has the others whole.
     """
     if not hasattr(FSDPModule, "reset_iter_state"):
         raise ConfigError(f"torch {torch.__version__} is too old for several processes; install torch 2.13")
@@ -89,6 +96,7 @@ def shard(model: torch.nn.Module, *, device: torch.device, is_mixed: bool, offlo
             reduce_dtype=torch.float32 if is_mixed else None,
             cast_forward_inputs=False,
         ),
+        "ignored_params": {one for one in model.parameters() if only_trained and not one.requires_grad},
         "offload_policy": CPUOffloadPolicy(pin_memory=device.type == "cuda") if offload else OffloadPolicy(),
     }
     try:

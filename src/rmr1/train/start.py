@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from rmr1.engines.hf.loading import Purpose, describe_checkpoint, load_checkpoint, quiet
 from rmr1.engines.hf.lora import import_peft
 from rmr1.errors import CheckpointError, ConfigError, reason_of
 from rmr1.train.group import call_on_main, count_processes, gather, share
 from rmr1.train.recipe import LoraRecipe, ModelRecipe, Recipe, TrainingRecipe
-from rmr1.train.sharding import Held, fill, shard
+from rmr1.train.sharding import Held, fill, prepare, shard
 from rmr1.train.stored import build_skeleton, load_skeleton, open_rows, stored_name
 from rmr1.train.update import find_broken
 
@@ -94,7 +95,9 @@ def describe_base(
     )
 
 
-def load_base(recipe: ModelRecipe, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+def load_base(
+    recipe: ModelRecipe, device: torch.device, dtype: torch.dtype, *, quantization: object = None
+) -> PreTrainedModel:
     """The model that the recipe goes on from."""
     assert recipe.base is not None
     return load_checkpoint(
@@ -103,7 +106,28 @@ def load_base(recipe: ModelRecipe, device: torch.device, dtype: torch.dtype) -> 
         dtype=dtype,
         revision=recipe.revision,
         trust_remote_code=recipe.trust_remote_code,
+        quantization=quantization,
     ).model
+
+
+def choose_quantization(recipe: LoraRecipe, dtype: torch.dtype) -> object:
+    """transformers' configuration of the base's 4 bits, which are computed with in `dtype`; None for a base as it is.
+
+    Raises:
+        ConfigError: bitsandbytes is not installed.
+    """
+    if recipe.quantize is None:
+        return None
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ConfigError(
+            "lora.quantize needs bitsandbytes, which is not installed; pip install bitsandbytes, or leave it out"
+        )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=recipe.quantize,
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def load_trainee(
@@ -131,6 +155,16 @@ def load_trainee(
             model.gradient_checkpointing_enable({"use_reentrant": False})
         model.train()
 
+    quantization = None if recipe.lora is None else choose_quantization(recipe.lora, dtype)
+    if quantization is not None:
+        model = load_base(recipe.model, device, dtype, quantization=quantization)
+        adapt(model)
+        if count_processes() == 1:
+            return Trainee(model=model, adapted=adapted, held=Held(model))
+        # Each process has the whole base, which is small then; adapters are divided.
+        held = shard(model, device=device, is_mixed=False, offload=False, only_trained=True)
+        prepare(held)
+        return Trainee(model=model, adapted=adapted, held=held)
     if count_processes() > 1:
         held = load_divided(
             recipe,

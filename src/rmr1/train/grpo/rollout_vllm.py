@@ -269,19 +269,30 @@ def merge_weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
         if name in adapted and own == "weight":
             yield f"{name}.weight", _add_adapters(weight, adapted[name])
         elif _ADAPTER not in full:
-            yield f"{name}.{own}", gather_whole(weight.detach())
+            yield f"{name}.{own}", _plain(weight)
 
 
 def _add_adapters(weight: torch.Tensor, module: Any) -> torch.Tensor:
     """Added in float32 and rounded once, to the weight's own number format."""
-    merged = gather_whole(weight.detach()).float()
+    merged = _plain(weight).float()
     for adapter in module.active_adapters:
         if adapter in module.lora_A:
             first, second = module.lora_A[adapter].weight, module.lora_B[adapter].weight
             parts = [gather_whole(one.detach()).float() for one in (second, first)]
             change = parts[0] @ parts[1] * module.scaling[adapter]
             merged = merged + (change.T if module.fan_in_fan_out else change)
-    return merged.to(weight.dtype)
+    return merged.to(weight.dtype) if weight.is_floating_point() else merged
+
+
+def _plain(weight: torch.Tensor) -> torch.Tensor:
+    """All of a weight, in numbers that can be computed with."""
+    state = getattr(weight, "quant_state", None)
+    if state is None:
+        return gather_whole(weight.detach())
+    from bitsandbytes.functional import dequantize_4bit
+
+    found: torch.Tensor = dequantize_4bit(weight.data, state)
+    return found
 
 
 def _pack_shared(model: torch.nn.Module) -> None:
