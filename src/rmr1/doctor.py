@@ -29,6 +29,14 @@ LIBRARIES = {
 ENGINES = {"transformers": ("torch", "transformers"), "vllm": ("vllm",), "openai": ("aiohttp",)}
 """Engines and the libraries they need; replay and scripted need none."""
 
+UNTRIED = {
+    "several GPUs": "not run on a GPU, tested on CPUs",
+    "several GPUs of an engine": "rollout.tensor_parallel, not run on a GPU",
+    "a sleeping engine": "rollout.sleep, not run on a GPU",
+    "a base of 4 bits": "lora.quantize, not run on a GPU, tried on CPUs",
+}
+"""Parts of training that no one has run on the hardware that they are for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:

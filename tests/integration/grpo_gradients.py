@@ -22,6 +22,7 @@ from rmr1.train.grpo.recipe import GrpoRecipe
 from rmr1.train.grpo.run import Reinforcement
 from rmr1.train.grpo.tasks import take_tasks
 from rmr1.train.processes import accelerated
+from rmr1.train.sharding import gather_whole
 
 
 def main(recipe_path: str, output: str) -> None:
@@ -40,10 +41,12 @@ def store_gradient(recipe: GrpoRecipe, accelerator: Any, output: Path) -> None:
     batches = build_minibatches(scored, plan.objective, prompts=recipe.update_prompts)
     last = len(batches) - 1
     sums, _ = training.learner.backward(batches[last], training.learner.compute_old(batches).get(last))
+    found = {
+        name: gather_whole(one.grad)
+        for name, one in training.learner.loss.named_parameters()
+        if one.grad is not None
+    }
     if accelerator.is_main_process:
-        found = {
-            name: one.grad for name, one in training.learner.loss.named_parameters() if one.grad is not None
-        }
         save_file({**found, "sums": sums.float()}, output)
 
 

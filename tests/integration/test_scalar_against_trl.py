@@ -50,7 +50,7 @@ def build_trainer(plan: ScalarPlan, rate: Rate, folder: Path) -> Any:
         def _get_train_sampler(self, *arguments: Any, **options: Any) -> Any:
             return SequentialSampler(self.train_dataset)
 
-    recipe, model = plan.recipe, load_model(plan)
+    recipe, model = plan.recipe, load_model(plan, torch.device("cpu")).model
     optim, batch = recipe.optim, recipe.batch
     optimizers = build_optimizers(
         model,

@@ -16,7 +16,7 @@ from dataclasses import asdict
 
 from rmr1.checkup import MARGIN, Checkup, find_room, inspect_model
 from rmr1.cli.options import add
-from rmr1.doctor import ENGINES, LIBRARIES, Inspection, inspect_machine
+from rmr1.doctor import ENGINES, LIBRARIES, UNTRIED, Inspection, inspect_machine
 from rmr1.errors import ConfigError
 from rmr1.screen import format_bytes, print, print_json
 
@@ -62,6 +62,9 @@ def _print_machine(machine: Inspection) -> None:
     missing = {engine: ", ".join(machine.missing_for(engine)) for engine in ENGINES}
     missing |= {"replay": "", "scripted": ""}
     _print_fields({name: f"cannot run: {one} missing" if one else "can run" for name, one in missing.items()})
+    print("\nTraining, written and not tried")
+    for name, text in UNTRIED.items():
+        print(f"  {name}: {text}")
 
 
 def _print_fields(fields: Mapping[str, str | None]) -> None:

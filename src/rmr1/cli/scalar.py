@@ -3,6 +3,7 @@
   rmr1 scalar recipe.toml -o models/x                 train as the recipe says
   rmr1 scalar recipe.toml -o models/x --set 'optim.lr=[1e-5, 2e-5]'
   rmr1 scalar recipe.toml --dry-run                   what would be done; no weights are read
+  rmr1 scalar recipe.toml -o models/x --processes 8     on 8 GPUs of this machine (torchrun does, too)
 
 A recipe is a TOML file; recipes/tiny-scalar.toml is the bundled one's. Of several rates in optim.lr the best by
 held-out accuracy is kept. A run that was stopped goes on when the same command is given again. The result
@@ -26,6 +27,8 @@ def run(arguments: Namespace) -> int:
         from rmr1.train.scalar.recipe import ScalarRecipe
 
         recipe = training.read_recipe(ScalarRecipe, arguments)
+        if (code := training.train_in_processes(arguments)) is not None:
+            return code
         from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.run import run_scalar
     if arguments.dry_run:

@@ -32,7 +32,7 @@ from rmr1.train.recipe import SourceRecipe, TrainingRecipe
 LOGS = "logs"
 """Folder of trackers that write files."""
 
-_FREE = ("checkpoint", "report", "device")
+_FREE = ("checkpoint", "report", "device", "sharding")
 """Sections of the recipe that do not change what is trained."""
 
 
@@ -117,6 +117,9 @@ def _has_begun(path: Path) -> bool:
 
 def _identify(description: Mapping[str, Any]) -> dict[str, Any]:
     recipe = {key: value for key, value in description.get("recipe", {}).items() if key not in _FREE}
+    lora = recipe.get("lora")
+    if lora is not None and lora.get("quantize") is None:  # a setting that is new, at its default
+        recipe["lora"] = {key: value for key, value in lora.items() if key != "quantize"}
     scratch = recipe.get("model", {}).get("from_scratch")
     if scratch is not None and scratch.get("copying") is False:  # a setting that is gone, at its default
         kept = {key: value for key, value in scratch.items() if key != "copying"}

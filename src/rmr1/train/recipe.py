@@ -86,6 +86,8 @@ class LoraRecipe(Section):
     alpha: float = Field(default=32, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
+    quantize: Literal["nf4"] | None = None
+    """Number format of the frozen base's matrices: 4 bits, by bitsandbytes (QLoRA, arXiv 2305.14314)."""
 
 
 class PairWorldRecipe(Section):
@@ -212,6 +214,15 @@ class ReportRecipe(Section):
     """Steps between two lines of metrics.jsonl."""
 
 
+class ShardingRecipe(Section):
+    """How several processes work together; no part of what a run is known by."""
+
+    offload: bool = False
+    """Keep weights, gradients and the optimizer in the machine's memory and not in the GPU's, which is slower."""
+    timeout_seconds: float = Field(default=1800, ge=1)
+    """A process that waits for the others longer than this ends the run."""
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     f"rm-r1-{size}": {
         "model": {
@@ -237,6 +248,7 @@ class TrainingRecipe(Section):
     data: Any
     checkpoint: CheckpointRecipe = CheckpointRecipe()
     report: ReportRecipe = ReportRecipe()
+    sharding: ShardingRecipe = ShardingRecipe()
 
     @rule
     def _check_context(self) -> Iterator[Complaint]:

@@ -74,6 +74,15 @@ class RolloutRecipe(Section):
     """Samples that are decoded together, over whole groups; for transformers."""
     gpu_memory: float = Field(default=0.4, gt=0, lt=1)
     """Share of the GPU's memory that vLLM takes."""
+    tensor_parallel: int = Field(default=1, ge=1, exclude=True)
+    """Processes that hold one vLLM engine together. Not run on a GPU yet; no part of what a run is known by."""
+    sleep: bool = Field(default=False, exclude=True)
+    """Give the GPU's memory back to the update between rollouts. Not run on a GPU yet."""
+
+    @rule
+    def _check_engine(self) -> Iterator[str]:
+        if self.engine != "vllm" and (self.tensor_parallel > 1 or self.sleep):
+            yield 'tensor_parallel and sleep are for engine = "vllm"'
 
 
 class UpdateRecipe(Section):

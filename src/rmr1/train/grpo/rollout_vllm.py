@@ -32,8 +32,10 @@ from rmr1.engines.vllm.core import (
 from rmr1.errors import CheckpointError, ConfigError, GenerationError, RMR1Error, reason_of
 from rmr1.forecast.memory import VLLM_CPU_CACHE
 from rmr1.train.evaluate import finish_text
+from rmr1.train.group import count_processes
 from rmr1.train.grpo.rollout import Sample, make_seed
 from rmr1.train.grpo.tasks import Task
+from rmr1.train.sharding import gather_whole
 from rmr1.verdicts.stop import StopWatcher
 
 _CPU_STEP_TOKENS = 4096
@@ -58,11 +60,15 @@ class VllmSampler:
         trust_remote_code: bool = False,
         max_num_seqs: int | None = None,
         cpu_cache_bytes: int = VLLM_CPU_CACHE,
+        tensor_parallel: int = 1,
+        sleeps: bool = False,
     ):
         """Start vLLM with the base's weights. A process holds one engine at a time, which sets its random states.
 
         `max_model_len` is of prompt and sample together, `gpu_memory` a share in (0, 1), `dtype` a name such as
-        "bfloat16" or "auto"; `cpu_cache_bytes` are for keys and values if vLLM computes on the CPU.
+        "bfloat16" or "auto"; `cpu_cache_bytes` are for keys and values if vLLM computes on the CPU. `tensor_parallel`
+        neighbouring processes hold one engine, and are asked the same. One that `sleeps` is to be woken before it is
+        given weights, which it forgets: see `wake` and `sleep`.
 
         Raises:
             ConfigError: vLLM is not installed, or an engine runs in this process already.
@@ -72,6 +78,7 @@ class VllmSampler:
         self._vllm = import_vllm()
         on_cpu = is_cpu()
         self._device_type = "cpu" if on_cpu else "cuda"
+        check_grouping(tensor_parallel, sleeps=sleeps, on_cpu=on_cpu)
         self._tokenizer = tokenizer
         self._max_model_len = max_model_len
         self._num_added = 0
@@ -100,6 +107,8 @@ class VllmSampler:
                 "max_num_seqs": max_num_seqs,
                 "logprobs_mode": "processed_logprobs",
                 "distributed_executor_backend": "external_launcher" if is_grouped else None,
+                "tensor_parallel_size": tensor_parallel if tensor_parallel > 1 else None,
+                "enable_sleep_mode": True if sleeps else None,
                 **device,
             },
             {},
@@ -182,6 +191,14 @@ class VllmSampler:
         if core.engine.reset_prefix_cache() is False:
             raise GenerationError("vLLM keeps what it cached under older weights: samples are still running")
 
+    def sleep(self) -> None:
+        """Give the memory of weights and cache back; both are forgotten."""
+        self._require_core().engine.sleep(level=2)
+
+    def wake(self) -> None:
+        """Take the memory again. The weights have no values until they are updated."""
+        self._require_core().engine.wake_up()
+
     def close(self) -> None:
         """Stop vLLM and release its memory. Also ends torch's process groups: nothing shared comes after."""
         core, self._core = self._core, None
@@ -213,8 +230,26 @@ class VllmSampler:
         return key
 
 
+def check_grouping(tensor_parallel: int, *, sleeps: bool, on_cpu: bool) -> None:
+    """
+    Raises:
+        ConfigError: the processes cannot be divided into such groups, or this vLLM cannot do what is asked.
+    """
+    number = count_processes()
+    if number % tensor_parallel:
+        raise ConfigError(
+            f"rollout.tensor_parallel is {tensor_parallel}, and {number} process(es) train: their number must be a "
+            "multiple of it"
+        )
+    if on_cpu and (sleeps or tensor_parallel > 1):
+        raise ConfigError(
+            "rollout.sleep and rollout.tensor_parallel need vLLM on GPUs; this one computes on the CPU"
+        )
+
+
 def merge_weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
-    """The model's weights by their names in a checkpoint, each once; LoRA adapters are added, in a copy.
+    """The model's weights by their names in a checkpoint, each once; LoRA adapters are added, in a copy. Those of a model
+    that is divided are gathered one after the other, by all processes in the same sequence.
 
     Raises:
         ConfigError: an adapter is of another kind, or of an output layer tied to the input embedding.
@@ -234,18 +269,30 @@ def merge_weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tensor]]:
         if name in adapted and own == "weight":
             yield f"{name}.weight", _add_adapters(weight, adapted[name])
         elif _ADAPTER not in full:
-            yield f"{name}.{own}", weight.detach()
+            yield f"{name}.{own}", _plain(weight)
 
 
 def _add_adapters(weight: torch.Tensor, module: Any) -> torch.Tensor:
     """Added in float32 and rounded once, to the weight's own number format."""
-    merged = weight.detach().float()
+    merged = _plain(weight).float()
     for adapter in module.active_adapters:
         if adapter in module.lora_A:
             first, second = module.lora_A[adapter].weight, module.lora_B[adapter].weight
-            change = second.detach().float() @ first.detach().float() * module.scaling[adapter]
+            parts = [gather_whole(one.detach()).float() for one in (second, first)]
+            change = parts[0] @ parts[1] * module.scaling[adapter]
             merged = merged + (change.T if module.fan_in_fan_out else change)
-    return merged.to(weight.dtype)
+    return merged.to(weight.dtype) if weight.is_floating_point() else merged
+
+
+def _plain(weight: torch.Tensor) -> torch.Tensor:
+    """All of a weight, in numbers that can be computed with."""
+    state = getattr(weight, "quant_state", None)
+    if state is None:
+        return gather_whole(weight.detach())
+    from bitsandbytes.functional import dequantize_4bit
+
+    found: torch.Tensor = dequantize_4bit(weight.data, state)
+    return found
 
 
 def _pack_shared(model: torch.nn.Module) -> None:
