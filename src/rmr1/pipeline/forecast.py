@@ -25,7 +25,7 @@ from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.errors import ConfigError, DataError
 from rmr1.forecast.machine import find_machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
+from rmr1.forecast.numbers import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
 from rmr1.forecast.prices import compute_cost
 from rmr1.forecast.training import estimate_run, find_obstacle
 from rmr1.pipeline.check import NUM_PAIRS, find_data, list_missing_data

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.forecast.machine import find_machine, parse_machine, see_machine
-from rmr1.forecast.memory import RunNumbers
+from rmr1.forecast.numbers import RunNumbers
 from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
 from rmr1.forecast.training import Estimate, estimate_run, find_obstacle
 from rmr1.models import resolve_model

@@ -12,7 +12,7 @@ import pytest
 
 from rmr1.errors import ConfigError, DataError
 from rmr1.forecast.machine import build_machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN
+from rmr1.forecast.numbers import CHARS_PER_TOKEN
 from rmr1.models import find_bundled
 from rmr1.pipeline.check import list_missing_data, require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
