@@ -262,8 +262,7 @@ def find_obstacle(estimate: Estimate) -> str | None:
         weights = numbers.vllm_bytes * estimate.shape.parameters() / numbers.tensor_parallel
         remedy = "lower rollout.max_new_tokens"
         if machine.kind == "cuda":
-            several = ", divide them (rollout.tensor_parallel)" if machine.num_devices > 1 else ""
-            remedy = f"raise rollout.gpu_memory{several}, or take a smaller base"
+            remedy = "raise rollout.gpu_memory, or take a smaller base"
         return (
             f"vLLM needs {format_gb(weights + least)} for the weights and one sample of {context:,} tokens, and has "
             f"{format_gb(weights + room)}; {remedy}"
@@ -273,7 +272,8 @@ def find_obstacle(estimate: Estimate) -> str | None:
             f"offloading needs about {format_gb(estimate.host_bytes)} of the host's memory, which has "
             f"{format_gb(machine.host_bytes)}; take a smaller base or set sharding.offload = false"
         )
-    usable, phase, needed = MEMORY_SHARE * machine.memory_bytes, estimate.peak_phase, estimate.peak_bytes
+    usable, phase = MEMORY_SHARE * machine.memory_bytes, estimate.peak_phase
+    needed: float = estimate.peak_bytes
     held = [part for part in parts if part.phase in ("always", phase)]
     what, is_full = _DOING[phase], numbers.lora_rank is None
     largest = sorted(held, key=lambda part: -part.num_bytes)[:3]
@@ -281,7 +281,8 @@ def find_obstacle(estimate: Estimate) -> str | None:
     if largest[0].name in _STATES:
         remedies += _list_smaller(numbers, machine)
     fixed = [part for part in parts if part.phase in ("always", "step") and part.name != "vLLM"]
-    if (weights := sum(part.num_bytes for part in fixed)) > usable:
+    weights = sum(part.num_bytes for part in fixed)
+    if weights > usable:
         held, needed = fixed, weights
         what = f"of {estimate.shape.parameters() / 1e9:.1f}B parameters"
         what = f"full fine-tuning {what}" if is_full else f"training adapters {what}"
@@ -292,7 +293,7 @@ def find_obstacle(estimate: Estimate) -> str | None:
     elif needed <= usable:
         return None
     listed = ", ".join(f"{part.name} {format_gb(part.num_bytes)}" for part in largest)
-    *others, last = remedies
+    *others, last = remedies or ["take a smaller base"]
     return (
         f"{what} needs about {format_gb(needed)} on one device ({listed}), and {_describe_memory(machine)}; "
         f"{', '.join(others)}{' or ' if others else ''}{last}"

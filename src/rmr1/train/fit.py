@@ -15,7 +15,8 @@ from rmr1.forecast.numbers import RunNumbers
 from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
 from rmr1.forecast.training import Estimate, estimate_run, find_obstacle
 from rmr1.models import resolve_model
-from rmr1.train.recipe import Recipe
+from rmr1.train.fitting import add_advice
+from rmr1.train.recipe import Recipe, TrainingRecipe
 
 if TYPE_CHECKING:
     from rmr1.train.grpo.plan import GrpoPlan
@@ -51,6 +52,7 @@ def count_sft(recipe: Recipe, *, tokens: float, judged: float, steps: int) -> Ru
         engine=None,
         row_setting="batch.row_tokens",
         rollouts=steps,
+        look_rows=min(recipe.evaluation.verdicts, recipe.evaluation.batch_size) if _has_looks(recipe) else 0,
     )
 
 
@@ -61,7 +63,14 @@ def _list_common(recipe: Recipe | ScalarRecipe | GrpoRecipe) -> dict[str, Any]:
         "precision": recipe.model.precision,
         "optimizer": recipe.optim.name,
         "checkpointing": recipe.model.checkpointing,
+        "quantize": recipe.model.quantize,
+        "offload": recipe.sharding.offload,
     }
+
+
+def _has_looks(recipe: Recipe) -> bool:
+    data = recipe.data
+    return bool(data.held_out or data.held_out_share or (data.world is not None and data.world.held_out))
 
 
 def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | str:
@@ -108,29 +117,42 @@ def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
         engine=rollout.engine,
         rows=rollout.rows,
         gpu_memory=rollout.gpu_memory,
+        tensor_parallel=getattr(rollout, "tensor_parallel", 1),
+        look_rows=recipe.evaluation.rows if recipe.data.has_held_out else 0,
         rollouts=plan.steps if plan is not None else recipe.optim.steps or 1,
     )
 
 
-def check_libraries(recipe: GrpoRecipe) -> None:
+def check_libraries(recipe: Recipe | GrpoRecipe) -> None:
     """Complain of a library or tracker that the recipe needs and that is not installed."""
     from rmr1.engines.hf.lora import import_peft
     from rmr1.train.processes import check_trackers
 
-    if recipe.rollout.engine == "vllm":
+    rollout = getattr(recipe, "rollout", None)
+    if rollout is not None and rollout.engine == "vllm":
         from rmr1.engines.vllm.core import check_installed
 
         check_installed()
     if recipe.lora is not None:
         import_peft()
+    if recipe.model.quantize is not None:
+        raise ConfigError(
+            f"model.quantize = {recipe.model.quantize!r} is estimated only: adapters on a base in four bits are not "
+            "trained here; leave it out, and take a smaller base or more devices"
+        )
     check_trackers(recipe.report)
 
 
 def check_fit(plan: GrpoPlan) -> None:
     """Complain of a missing library, or of no room on this machine, with what would help."""
     check_libraries(plan.recipe)
-    if obstacle := find_obstacle(estimate_grpo(plan.recipe, plan)):
-        raise ConfigError(obstacle)
+    check_room(plan.recipe, estimate_grpo(plan.recipe, plan))
+
+
+def check_room(recipe: TrainingRecipe, estimate: Estimate | str) -> None:
+    """Complain of no room on this machine, with what would help; a training of which nothing is known may try."""
+    if isinstance(estimate, Estimate) and (obstacle := find_obstacle(estimate)):
+        raise ConfigError(add_advice(obstacle, recipe, estimate))
 
 
 def find_shape(base: str, *, has_head: bool = True, is_local: bool = True) -> ModelShape:

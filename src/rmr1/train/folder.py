@@ -32,7 +32,7 @@ from rmr1.train.recipe import SourceRecipe, TrainingRecipe
 LOGS = "logs"
 """Folder of trackers that write files."""
 
-_FREE = ("checkpoint", "report", "device")
+_FREE = ("checkpoint", "report", "device", "sharding")
 """Sections of the recipe that do not change what is trained."""
 
 

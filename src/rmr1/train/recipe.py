@@ -70,6 +70,8 @@ class ModelRecipe(Section):
     max_stuck_share: float = Field(default=0.9, ge=0, le=1, exclude=True)
     """Most of the trained weights that a step at the peak rate may leave where they are, because their number format
     rounds it away; a larger share ends the training before its first step. No part of what a run is known by."""
+    quantize: Literal["nf4"] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Number format of the frozen matrices under adapters (QLoRA): "nf4", four bits with double quantization."""
     checkpointing: bool = False
     """Compute layers again in the backward pass instead of keeping their insides."""
     save_dtype: Literal["fp32", "bf16"] | None = None
@@ -212,7 +214,34 @@ class ReportRecipe(Section):
     """Steps between two lines of metrics.jsonl."""
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+class ShardingRecipe(Section):
+    """How several processes work together; no part of what a run is known by."""
+
+    offload: bool = False
+    """Keep weights, gradients and the optimizer in the machine's memory and not in the GPU's, which is slower."""
+    timeout_seconds: float = Field(default=1800, ge=1)
+    """A process that waits for the others longer than this ends the run."""
+
+
+def with_adapters(settings: dict[str, Any], *, quantize: bool = False) -> dict[str, Any]:
+    """The same with adapters, on a base in four bits if asked; their rate is ten times that of whole weights, as is
+    usual for them."""
+    model = {**settings["model"], **({"quantize": "nf4"} if quantize else {})}
+    optim = {**settings["optim"], "lr": float(f"{10 * settings['optim']['lr']:.6g}")}
+    return {**settings, "model": model, "lora": {"r": 32, "alpha": 64}, "optim": optim}
+
+
+def list_variants(full: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Presets of whole weights, and each with `-lora` and `-qlora` behind its name."""
+    found = dict(full)
+    for ending in ("-lora", "-qlora"):
+        found |= {
+            f"{name}{ending}": with_adapters(one, quantize=ending == "-qlora") for name, one in full.items()
+        }
+    return found
+
+
+_FULL: dict[str, dict[str, Any]] = {
     f"rm-r1-{size}": {
         "model": {
             "base": f"Qwen/Qwen2.5-{size.upper()}-Instruct",
@@ -225,7 +254,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     }
     for size, lr in (("7b", 5e-6), ("14b", 3e-6), ("32b", 2e-6))
 }
-"""The rates are the paper's; its scripts have 5e-6 for all three. What the defaults say is not said again."""
+PRESETS = list_variants(_FULL)
+"""The rates of whole weights are the paper's; its scripts have 5e-6 for all three. What the defaults say is not said
+again."""
 
 
 class TrainingRecipe(Section):
@@ -237,6 +268,7 @@ class TrainingRecipe(Section):
     data: Any
     checkpoint: CheckpointRecipe = CheckpointRecipe()
     report: ReportRecipe = ReportRecipe()
+    sharding: ShardingRecipe = ShardingRecipe()
 
     @rule
     def _check_context(self) -> Iterator[Complaint]:
@@ -266,9 +298,26 @@ class Recipe(TrainingRecipe):
             yield "[lora] adapts a base model; a model from scratch is trained whole"
 
     @rule
+    def _check_quantized(self) -> Iterator[Complaint]:
+        yield from check_quantized(self)
+
+    @rule
     def _check_end(self) -> Iterator[str]:
         if self.data.world and self.batch.tokens and self.optim.steps is None:
             yield "with [data.world] and batch.tokens name optim.steps, where the schedule ends"
+
+
+def check_quantized(recipe: Any) -> Iterator[Complaint]:
+    """What is wrong with a base in four bits: it cannot be trained itself, and adapters of it are trained in 16."""
+    if recipe.model.quantize is None:
+        return
+    if recipe.lora is None:
+        yield (
+            ("model", "quantize"),
+            "model.quantize is for a base under adapters; add [lora], or leave it out",
+        )
+    elif recipe.model.precision == "fp32":
+        yield ("model", "quantize"), 'model.quantize computes in bfloat16; set model.precision = "bf16"'
 
 
 def describe_excess(max_tokens: int, context: int) -> str:

@@ -33,7 +33,7 @@ CPU = Machine(
     fp32_flops_per_second=1,
     bytes_per_second=1,
 )
-COMMON = {"hidden_size": 256, "num_hidden_layers": 4}
+COMMON: dict[str, Any] = {"hidden_size": 256, "num_hidden_layers": 4}
 CONFIGS: dict[str, Callable[[], Any]] = {
     "Qwen2": lambda: transformers.Qwen2Config(
         num_attention_heads=8, num_key_value_heads=4, intermediate_size=640, vocab_size=8192, **COMMON
@@ -110,7 +110,7 @@ def record_peak(run: Callable[[], None]) -> int:
     """Most bytes that tensors hold at a time while `run` runs, those that it makes."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         run()
-    found, waiting = 0, list(recorded.profiler.kineto_results.experimental_event_tree())  # type: ignore[union-attr]
+    found, waiting = 0, list(recorded.profiler.kineto_results.experimental_event_tree())
     while waiting:
         event = waiting.pop()
         if event.tag == torch._C._profiler._EventType.Allocation:

@@ -7,6 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from rmr1.forecast.numbers import RunNumbers  # noqa: E402
 from tests.unit.forecast.peaks import build_numbers, compare, describe  # noqa: E402
 
 CASES = [
@@ -20,6 +21,6 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "numbers"), CASES, ids=[describe(*one) for one in CASES])
-def test_the_peak_is_within_15_percent(name, numbers):
+def test_the_peak_is_within_15_percent(name: str, numbers: RunNumbers) -> None:
     measured, estimated = compare(name, numbers)
     assert abs(estimated / measured - 1) < 0.15

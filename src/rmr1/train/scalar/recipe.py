@@ -33,6 +33,11 @@ class ScalarModelRecipe(ModelRecipe):
     """Model whose tokenizer a model from scratch takes over instead of learning one."""
 
     @rule
+    def _check_quantized(self) -> Iterator[str]:
+        if self.quantize is not None:
+            yield "quantize is for a base under adapters; a scalar model is trained whole"
+
+    @rule
     def _check_tokenizer(self) -> Iterator[str]:
         if self.tokenizer is not None and self.from_scratch is None:
             yield "tokenizer is for [model.from_scratch]; a base has its own"

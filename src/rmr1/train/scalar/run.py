@@ -33,6 +33,7 @@ from rmr1.store.runs import SUMMARY_FILE as SUMMARY
 from rmr1.train.checkpoints import Snapshot, find_checkpoint, restore_weights, write_checkpoint
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model, write_aside
+from rmr1.train.fit import check_room, estimate_scalar
 from rmr1.train.folder import read_beginning
 from rmr1.train.loop import Training, run_once
 from rmr1.train.processes import accelerated
@@ -66,6 +67,7 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     is_mixed = recipe.model.precision == "bf16"
     with accelerated(device=recipe.device, is_mixed=is_mixed, report=ReportRecipe()) as accelerator:
         plan = build_scalar_plan(recipe, stored=read_beginning(output))
+        check_room(recipe, estimate_scalar(plan))
         return run_once(
             accelerator, output, plan.describe(), lambda _: _compare_rates(plan, output, quiet=quiet)
         )
