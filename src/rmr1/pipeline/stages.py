@@ -45,7 +45,7 @@ REPLACED = "replaced"
 HERE = LATER
 """Stands for the folder in commands and recipes, so that it may be moved."""
 
-_ABOUT = (TRAINING_FILE, METRICS, SUMMARY_FILE)
+_ABOUT = (TRAINING_FILE, METRICS, SUMMARY_FILE, "README.md")
 """What a training writes beside a model."""
 
 _FORWARD_SECONDS = 1.0

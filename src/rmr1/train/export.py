@@ -19,6 +19,7 @@ from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError
 from rmr1.store.replace import PART, remove, write_json, writing
 from rmr1.store.runs import SUMMARY_FILE
+from rmr1.train.card import CARD, format_merged, write_card
 from rmr1.train.start import Trainee
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def export_model(
 
     write_aside(output, save)
     write_json(output / SUMMARY_FILE, summary)
+    write_card(output)
 
 
 def save_model(model: PreTrainedModel, folder: Path, *, end_token: int | None = None) -> None:
@@ -89,6 +91,7 @@ def merge_adapter(base: str, adapter: str | Path, output: str | Path, *, dtype: 
     def save(folder: Path) -> None:
         save_model(model, folder)
         checkpoint.tokenizer.save_pretrained(folder)
+        (folder / CARD).write_text(format_merged(base, Path(adapter)), encoding="utf-8")
 
     write_aside(output, save)
 
