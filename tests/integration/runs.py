@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,19 @@ def kill_all_over(
             first_record_seconds = min(first_record_seconds or seconds, seconds)
         moments.append(f"{'early' if is_early else 'late'} {before}->{count_records(run)}")
     return f"{kills} kills, records before and after: {', '.join(moments)}"
+
+
+def read_tensors(checkpoint: Path) -> dict[str, Any]:
+    """The weights and states of a training's checkpoint, whole, by their names."""
+    import torch
+    from torch.distributed.checkpoint import FileSystemReader, load
+
+    reader = FileSystemReader(checkpoint)
+    found = {
+        name: torch.empty(one.size, dtype=one.properties.dtype)  # type: ignore[union-attr]
+        for name, one in reader.read_metadata().state_dict_metadata.items()
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        load(found, storage_reader=reader)
+    return found

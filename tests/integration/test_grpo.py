@@ -400,9 +400,9 @@ def test_a_reinforcement_that_diverges(
     if at == "loss":
         backward = Learner.backward
 
-        def fail(self: Any, *arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        def fail(self: Any, *arguments: Any, **named: Any) -> tuple[torch.Tensor, torch.Tensor]:
             steps.append(1)
-            sums, apart = backward(self, *arguments)
+            sums, apart = backward(self, *arguments, **named)
             return sums * (float("nan") if len(steps) == 4 else 1.0), apart
 
         monkeypatch.setattr(Learner, "backward", fail)

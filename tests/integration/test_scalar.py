@@ -15,13 +15,13 @@ pytest.importorskip("accelerate")
 
 import torch
 from safetensors.torch import load_file
+from torch.distributed.checkpoint import FileSystemWriter
 from transformers import AutoTokenizer
 
 from rmr1.cli.main import main
 from rmr1.data import read_pairs
 from rmr1.errors import CheckpointError, DataError, RunError
 from rmr1.judge import load_judge
-from rmr1.train import checkpoints
 from rmr1.train.loop import Training
 from rmr1.train.scalar.recipe import ScalarRecipe
 from rmr1.train.scalar.run import run_scalar
@@ -246,16 +246,16 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing(
 ) -> None:
     recipe = small_recipe(pairs)
     train(tmp_path / "whole", recipe)
-    original, calls = checkpoints.save_file, []
+    original, calls = FileSystemWriter.write_data, []
 
-    def save(*arguments: Any, **options: Any) -> None:
+    def save(*arguments: Any, **options: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             raise OSError(28, "No space left on device")
-        original(*arguments, **options)
+        return original(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "save_file", save)
+        patch.setattr(FileSystemWriter, "write_data", save)
         with pytest.raises(
             CheckpointError, match=r"step-00000006: .*No space left.*step-00000004 stays: free space"
         ):

@@ -115,10 +115,10 @@ def train_grpo(case: Case, truth: Truth) -> Outcome:
         learner.objective = Objective(beta=0.0, importance="truncate")
         empty = MiniBatch(groups=[], num_sequences=0, num_tokens=0)
         found = learner.compute_old([empty, batch])[1]
-        rows, _ = learner._share(batch)
-    order = [place for row in rows for place in row]
+        passes = list(learner._share(batch))
+    order = [groups.index(group) for one in passes for group in one.groups]
     ordered = [text for place in order for text in texts[place]]
-    logprobs = torch.cat([found[number] for number in range(len(rows))])
+    logprobs = torch.cat([found[one.place] for one in passes])
     wanted = torch.cat([truth.logprobs(text).detach() for text in ordered])
     update = build_update_row([groups[place] for place in order], batch, Objective(beta=0.0))
     weights = (-update.advantages * update.weights).split([len(text.own) for text in ordered])

@@ -3,7 +3,7 @@
   rmr1 grpo recipe.toml -o models/x                   train as the recipe says
   rmr1 grpo recipe.toml -o models/x --set model.base=models/sft --set data.train=pairs.jsonl
   rmr1 grpo recipe.toml --dry-run                     what would be done; no weights are read
-  torchrun --nproc-per-node 8 --no-python rmr1 grpo recipe.toml -o models/x
+  rmr1 grpo recipe.toml -o models/x --processes 8        on 8 GPUs of this machine (torchrun does, too)
 
 A recipe is a TOML file; recipes/tiny-grpo.toml trains on the synthetic world. A run that was stopped goes on
 when the same command is given again. The weights with the best accuracy at a look at held-out pairs are kept:
@@ -30,6 +30,8 @@ def run(arguments: Namespace) -> int:
         from rmr1.train.grpo.recipe import GrpoRecipe
 
         recipe = training.read_recipe(GrpoRecipe, arguments)
+        if (code := training.train_in_processes(arguments)) is not None:
+            return code
         from rmr1.train.grpo.run import run_grpo
     if arguments.dry_run:
         return _print_forecast(arguments, recipe)
@@ -50,7 +52,7 @@ def _print_forecast(arguments: Namespace, recipe: Any) -> int:
         if recipe.model.base not in PUBLISHED:
             raise
         values = {"not read": f"{error}; what follows is from the model's published shape"}
-    estimate = estimate_grpo(recipe, plan, arguments.machine)
+    estimate = estimate_grpo(recipe, plan, arguments.machine, processes=arguments.processes)
     try:
         if arguments.machine is None:
             check_libraries(recipe)

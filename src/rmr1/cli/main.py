@@ -15,6 +15,7 @@ from argparse import RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from contextlib import suppress
 
+from rmr1.cli.failing import report
 from rmr1.cli.parser import Parser
 from rmr1.errors import ConfigError, RMR1Error, StoppedError, TrainingError
 from rmr1.faces import speaking
@@ -93,6 +94,7 @@ def _run(argv: Sequence[str] | None) -> int:
     is_debugging = False
     try:
         arguments = build_parser().parse_args(argv)
+        arguments.words = list(sys.argv[1:] if argv is None else argv)
         is_debugging = arguments.debug
         is_recipe = hasattr(arguments, "recipe") or str(getattr(arguments, "source", "")).endswith(".toml")
         with speaking("recipe" if is_recipe else "command"):
@@ -114,6 +116,13 @@ def _run(argv: Sequence[str] | None) -> int:
         else:
             place = f"{error.filename}: " if error.filename else ""
             lines, code = (f"{place}{error.strerror or error}",), 2
+        if report(error, lines, code):
+            return code
         for number, line in enumerate(lines):
             print(f"{'  ' if number else 'rmr1: '}{' '.join(line.split())}", file=sys.stderr)
         return code
+    except Exception as error:
+        told = f"{type(error).__name__}: {error} (rmr1 --debug shows the traceback)"
+        if is_debugging or not report(error, [told], 1):
+            raise
+        return 1

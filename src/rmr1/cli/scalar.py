@@ -3,6 +3,7 @@
   rmr1 scalar recipe.toml -o models/x                 train as the recipe says
   rmr1 scalar recipe.toml -o models/x --set 'optim.lr=[1e-5, 2e-5]'
   rmr1 scalar recipe.toml --dry-run                   what would be done; no weights are read
+  rmr1 scalar recipe.toml -o models/x --processes 8     on 8 GPUs of this machine (torchrun does, too)
 
 A recipe is a TOML file; recipes/tiny-scalar.toml is the bundled one's. Of several rates in optim.lr the best by
 held-out accuracy is kept. A run that was stopped goes on when the same command is given again. The result
@@ -26,13 +27,19 @@ def run(arguments: Namespace) -> int:
         from rmr1.train.scalar.recipe import ScalarRecipe
 
         recipe = training.read_recipe(ScalarRecipe, arguments)
+        if (code := training.train_in_processes(arguments)) is not None:
+            return code
         from rmr1.train.scalar.plan import build_scalar_plan
         from rmr1.train.scalar.run import run_scalar
     if arguments.dry_run:
         from rmr1.train.fit import estimate_scalar
 
         plan = build_scalar_plan(recipe)
-        return training.print_plan(arguments, _describe_plan(plan), estimate_scalar(plan, arguments.machine))
+        return training.print_plan(
+            arguments,
+            _describe_plan(plan),
+            estimate_scalar(plan, arguments.machine, processes=arguments.processes),
+        )
     summary = run_scalar(recipe, arguments.output, quiet=arguments.quiet)
     return training.print_figures(arguments, summary, _list_figures(arguments.output, summary))
 

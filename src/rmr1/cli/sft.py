@@ -3,7 +3,7 @@
   rmr1 sft recipe.toml -o models/x                    train as the recipe says
   rmr1 sft recipe.toml -o models/x --set optim.lr=1e-5
   rmr1 sft recipe.toml --dry-run                      what would be done; no weights are read
-  torchrun --nproc-per-node 8 --no-python rmr1 sft recipe.toml -o models/x
+  rmr1 sft recipe.toml -o models/x --processes 8        on 8 GPUs of this machine (torchrun does, too)
 
 A recipe is a TOML file; recipes/ holds the paper's for three sizes. A run that was stopped goes on
 when the same command is given again. The result is a Hugging Face folder: rmr1 judge -m models/x. With [lora] it
@@ -27,13 +27,19 @@ def run(arguments: Namespace) -> int:
         from rmr1.train.recipe import Recipe
 
         recipe = training.read_recipe(Recipe, arguments)
+        if (code := training.train_in_processes(arguments)) is not None:
+            return code
         from rmr1.train.plan import build_plan
         from rmr1.train.sft import run_sft
     if arguments.dry_run:
         from rmr1.train.fit import estimate_sft
 
         plan = build_plan(recipe)
-        return training.print_plan(arguments, _describe_plan(plan), estimate_sft(plan, arguments.machine))
+        return training.print_plan(
+            arguments,
+            _describe_plan(plan),
+            estimate_sft(plan, arguments.machine, processes=arguments.processes),
+        )
     summary = run_sft(recipe, arguments.output, quiet=arguments.quiet)
     return training.print_figures(arguments, summary, _list_figures(arguments.output, summary))
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rmr1.cli.options import add_estimate_arguments, add_recipe_arguments
+from rmr1.cli.failing import REPORT
+from rmr1.cli.options import add, add_estimate_arguments, add_recipe_arguments
 from rmr1.errors import ConfigError
 from rmr1.forecast.training import Estimate, find_obstacle, find_risk
 from rmr1.screen import print, print_json
@@ -20,6 +21,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """A recipe, where to train into, and how to say it."""
     dry_run = "read tokenizer and data, say what would be done, estimate memory and time, and stop"
     add_recipe_arguments(parser, output="folder of the trained model", dry_run=dry_run)
+    processes = "train in N processes of this machine, a GPU each if there are GPUs; weights and optimizer are divided"
+    add(parser, "--processes N", processes)
     add_estimate_arguments(parser)
 
 
@@ -31,6 +34,18 @@ def read_recipe(kind: type[S], arguments: Namespace) -> S:
     if arguments.machine is not None and isinstance(values.get("report"), dict):
         del values["report"]  # trackers that are installed here say nothing of another machine
     return kind.from_values(values, arguments.recipe, look=True)
+
+
+def train_in_processes(arguments: Namespace) -> int | None:
+    """Run the command in as many processes as it asks for; None if this process is to train."""
+    if arguments.processes is None:
+        return None
+    from rmr1.cli.launch import check_number, launch
+
+    check_number(arguments.processes)
+    if arguments.dry_run or arguments.processes == 1 or REPORT in os.environ:
+        return None
+    return launch(arguments.processes, arguments.words)
 
 
 def print_plan(

@@ -198,7 +198,7 @@ def _list_computed_with(
 ) -> Iterator[tuple[str, Phase, float]]:
     """Copies of weights that are there while they are computed with."""
     if machine.num_devices > 1:
-        yield from list_gathered(shape, numbers)
+        yield from list_gathered(shape, numbers, machine.num_devices)
         return
     # Autocast keeps the copies of a forward pass to its end; what a layer's backward needs, it keeps itself.
     copy = numbers.format.copy * shape.layer_parameters

@@ -18,7 +18,7 @@ _SUMMED = 4
 """Bytes of a gradient's number as it is summed over the devices."""
 
 
-def list_gathered(shape: ModelShape, numbers: RunNumbers) -> Iterator[tuple[str, Phase, float]]:
+def list_gathered(shape: ModelShape, numbers: RunNumbers, devices: int) -> Iterator[tuple[str, Phase, float]]:
     """Name, phase and bytes of each copy."""
     size = 4 if numbers.is_fp32 else 2
     is_whole = numbers.lora_rank is None
@@ -34,8 +34,11 @@ def list_gathered(shape: ModelShape, numbers: RunNumbers) -> Iterator[tuple[str,
     for phase in updating[:2]:
         yield "layers, gathered", phase, min(_FORWARD_LAYERS, layers) * stored
     if is_whole:
-        yield "a layer's gradients", "backward", (size + _SUMMED) * layer
-        yield "the tables' gradients", "step", (size + _SUMMED) * tables
+        # What is summed comes back as a share beside the sum of earlier rows.
+        summed = size + _SUMMED + _SUMMED / devices
+        yield "a layer's gradients", "backward", summed * layer
+        # The tables' come last, while the buffer in which the tables arrived is still there.
+        yield "the tables' gradients", "step", (summed + size) * tables
     # A decoder computes with the whole weights.
     if numbers.engine == "transformers":
         yield "weights, gathered", "rollout", size * shape.parameters()

@@ -97,7 +97,9 @@ def format_card(folder: Path) -> str:
             _format_recipe(recipe).rstrip(),
             "```",
             "",
-            "Versions: " + ", ".join(f"{name} {version}" for name, version in described["versions"].items()) + ".",
+            "Versions: "
+            + ", ".join(f"{name} {version}" for name, version in described["versions"].items())
+            + ".",
             "",
         ]
     )
@@ -180,7 +182,14 @@ def list_figures(summary: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def format_figures(title: str, figures: Iterator[tuple[str, str]]) -> list[str]:
     """A section that is a table of two columns."""
-    return [f"## {title}", "", "| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in figures), ""]
+    return [
+        f"## {title}",
+        "",
+        "| | |",
+        "|---|---:|",
+        *(f"| {name} | {value} |" for name, value in figures),
+        "",
+    ]
 
 
 def _list_data(described: Mapping[str, Any]) -> Iterator[str]:

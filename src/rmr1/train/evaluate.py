@@ -11,28 +11,30 @@ from typing import NamedTuple
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from rmr1.attention.packed import pack
 from rmr1.engines.base import SamplingParams
 from rmr1.engines.hf.decode import PromptRequest, RowRequest, Sampled, decode
 from rmr1.engines.hf.reader import find_opening
 from rmr1.engines.hf.tokens import Endings, TextStream
+from rmr1.train.group import add_up, take_share
 from rmr1.train.rendering import read_opening
-from rmr1.train.row import Example, build_row
+from rmr1.train.row import Example, RowLoss, build_row, fill_in, pack_rows
+from rmr1.train.sharding import Held
 from rmr1.verdicts import parse_verdict
 from rmr1.verdicts.stop import StopWatcher
 
 
-@torch.no_grad()
 def sum_held_out(
-    module: torch.nn.Module, examples: Sequence[Example], *, row_tokens: int, device: torch.device
+    held: Held, loss: RowLoss, examples: Sequence[Example], *, row_tokens: int, device: torch.device
 ) -> tuple[float, int]:
-    """Summed loss in nats, and the number of tokens it is of. `module` is a `RowLoss`, wrapped or not."""
-    total, count = 0.0, 0
-    for places in pack([len(example.tokens) for example in examples], row_tokens):
-        chosen = [examples[place] for place in places]
-        total += float(module(build_row(chosen, device)))
-        count += sum(example.num_judged for example in chosen)
-    return total, count
+    """Summed loss in nats over all processes, each of which reads its share, and the number of tokens it is of."""
+    rows = pack_rows(examples, loss.paths, row_tokens)
+    total = torch.zeros((), dtype=torch.float64)
+    for place in take_share([float(sum(len(examples[one].tokens) for one in row)) for row in rows]):
+        chosen = [fill_in(examples)] if place is None else [examples[one] for one in rows[place]]
+        found = held.read(loss, build_row(chosen, device))
+        if place is not None:
+            total += found.cpu().double()
+    return float(add_up(total)), sum(example.num_judged for example in examples)
 
 
 class Prompt(NamedTuple):

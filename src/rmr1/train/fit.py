@@ -26,14 +26,15 @@ if TYPE_CHECKING:
     from rmr1.train.scalar.recipe import ScalarRecipe
 
 
-def estimate_sft(plan: Plan, machine: str | None = None) -> Estimate | str:
-    """What fine-tuning takes on the machine of this name, or the one at hand; or why that is not known."""
+def estimate_sft(plan: Plan, machine: str | None = None, *, processes: int | None = None) -> Estimate | str:
+    """What fine-tuning takes on the machine of this name, or with so many processes on the one at hand; or why that is
+    not known."""
     recipe, counts = plan.recipe, plan.counts
     number = max(1, counts.rows - counts.overlong)
     numbers = count_sft(
         recipe, tokens=counts.tokens / number, judged=counts.judged_tokens / number, steps=plan.steps
     )
-    return _estimate(recipe, numbers, machine, vocabulary=len(plan.base.tokenizer))
+    return _estimate(recipe, numbers, machine, processes, vocabulary=len(plan.base.tokenizer))
 
 
 def count_sft(recipe: Recipe, *, tokens: float, judged: float, steps: int) -> RunNumbers:
@@ -73,7 +74,9 @@ def _has_looks(recipe: Recipe) -> bool:
     return bool(data.held_out or data.held_out_share or (data.world is not None and data.world.held_out))
 
 
-def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | str:
+def estimate_scalar(
+    plan: ScalarPlan, machine: str | None = None, *, processes: int | None = None
+) -> Estimate | str:
     """What a scalar model's training takes, its tries of several rates counted; as `estimate_sft`."""
     recipe, rates, full = plan.recipe, len(plan.recipe.optim.lr), plan.steps
     tried = None if plan.try_course is None else len(plan.try_course.tokens)
@@ -90,13 +93,21 @@ def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | 
         row_setting="batch.examples_at_once",
         rollouts=full * rates if tried is None else full + tried * rates,
     )
-    return _estimate(recipe, numbers, machine, vocabulary=plan.base.num_embeddings, has_head=False)
+    return _estimate(recipe, numbers, machine, processes, vocabulary=plan.base.num_embeddings, has_head=False)
 
 
-def estimate_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None, machine: str | None = None) -> Estimate:
+def estimate_grpo(
+    recipe: GrpoRecipe,
+    plan: GrpoPlan | None = None,
+    machine: str | None = None,
+    *,
+    processes: int | None = None,
+) -> Estimate:
     """What a reinforcement takes; without a plan from the base's published shape."""
     shape = find_shape(recipe.model.base or "") if plan is None else read_shape(plan.base.config)
-    return estimate_run(shape, count_grpo(recipe, plan), find_machine(machine, recipe.device))
+    return estimate_run(
+        shape, count_grpo(recipe, plan), find_machine(machine, recipe.device, processes=processes)
+    )
 
 
 def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
@@ -185,6 +196,7 @@ def _estimate(
     recipe: Recipe | ScalarRecipe,
     numbers: RunNumbers,
     machine: str | None,
+    processes: int | None,
     *,
     vocabulary: int,
     has_head: bool = True,
@@ -207,6 +219,6 @@ def _estimate(
             )
         else:
             shape = find_shape(model.base or "", has_head=has_head, is_local=False)
-        return estimate_run(shape, numbers, named or see_machine(recipe.device))
+        return estimate_run(shape, numbers, named or see_machine(recipe.device, processes=processes))
     except ConfigError as error:
         return f"not known: {error}"

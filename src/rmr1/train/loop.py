@@ -6,6 +6,7 @@ One process writes, all of them read; a run may go on with another number of pro
 
 from __future__ import annotations
 
+import hashlib
 import resource
 import sys
 import time
@@ -20,26 +21,23 @@ from transformers import PreTrainedModel
 from rmr1.console import Display, describe_loss
 from rmr1.engines.hf.loading import blaming
 from rmr1.train.checkpoints import (
-    Snapshot,
     find_checkpoint,
-    get_random_state,
-    read_checkpoint,
-    restore_weights,
-    set_random_state,
+    restore_checkpoint,
     trained_weights,
     write_checkpoint,
 )
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder, open_folder
+from rmr1.train.group import call_on_main, count_processes, share
 from rmr1.train.optim import compute_rate
-from rmr1.train.processes import call_on_main, flatten_settings, gather, share
+from rmr1.train.processes import flatten_settings
+from rmr1.train.sharding import Held
 from rmr1.train.start import Trainee
 from rmr1.train.update import Updater
 
 
 def run_once(
-    accelerator: Any,
     output: Path,
     description: Mapping[str, Any],
     train: Callable[[RunFolder | None], dict[str, Any]],
@@ -48,11 +46,9 @@ def run_once(
 
     `train` gets the folder in the main process and None in the others.
     """
-    folder = call_on_main(accelerator, lambda: open_folder(output, dict(description)))
+    folder = call_on_main(lambda: open_folder(output, dict(description)))
     try:
-        finished = share(
-            accelerator, call_on_main(accelerator, lambda: None if folder is None else folder.read_summary())
-        )
+        finished = share(call_on_main(lambda: None if folder is None else folder.read_summary()))
         return train(folder) if finished is None else {**finished, "was_finished": True}
     finally:
         if folder is not None:
@@ -89,7 +85,6 @@ class Training(ABC):
         """Notes that have been said."""
         self.quiet = quiet or folder is None
         self.updater = self.build()
-        torch.manual_seed(self.recipe.seed * 1009 + accelerator.process_index)
         self.position = Position()
         self.state: dict[str, Any] = {"step": 0, **dict.fromkeys(self.counters, 0), "seconds": 0.0}
         """Plain values that go into checkpoints."""
@@ -116,7 +111,7 @@ class Training(ABC):
         """The figures of the held-out data in a line."""
 
     def store(self, summary: Mapping[str, Any]) -> None:
-        """Write what was trained, and the summary last; called in the main process only."""
+        """Write what was trained, and the summary last."""
         export_model(
             self.trainee,
             self.output,
@@ -162,12 +157,16 @@ class Training(ABC):
                 with self.blaming("looked at"):
                     looked = self.evaluate()
         summary = self.summarize(looked)
-        call_on_main(self.accelerator, lambda: self.store(summary))
+        self.store(summary)
         return summary
 
     @property
     def model(self) -> PreTrainedModel:
         return self.trainee.model
+
+    @property
+    def held(self) -> Held:
+        return self.trainee.held
 
     @property
     def after(self) -> str:
@@ -227,32 +226,25 @@ class Training(ABC):
     def save(self) -> None:
         """Write a checkpoint, unless a weight is no number."""
         self.updater.check_weights(self.after)
-        random = gather(self.accelerator, [get_random_state()])
         place = {"epoch": self.position.epoch, "index": self.position.index}
-        snapshot = Snapshot(
-            weights=dict(trained_weights(self.updater.module)),
-            optimizer=self.updater.optimizers.state_dict(),
-            state={**self.state, "position": place},
-            random=random,
-        )
+        state = {**self.state, "position": place}
         keep = self.recipe.checkpoint.keep
-        call_on_main(self.accelerator, lambda: write_checkpoint(self.output, snapshot, keep=keep))
+        write_checkpoint(self.output, self.updater.module, self.updater.optimizers, state, keep=keep)
 
     def resume(self) -> None:
         """Go on at the newest checkpoint, if there is one; what was logged after it is dropped."""
-        place = share(self.accelerator, call_on_main(self.accelerator, lambda: find_checkpoint(self.output)))
+        place = share(call_on_main(lambda: find_checkpoint(self.output)))
         if place is not None:
-            snapshot = read_checkpoint(place, device=self.device)
-            restore_weights(self.updater.module, snapshot.weights, place)
-            self.updater.optimizers.load_state_dict(snapshot.optimizer)
-            self.state = dict(snapshot.state)
+            self.state = restore_checkpoint(place, self.updater.module, self.updater.optimizers)
             self.position = Position(**self.state.pop("position"))
-            rank = self.accelerator.process_index
-            if rank < len(snapshot.random):
-                set_random_state(snapshot.random[rank])
         if self.folder is not None:
             # Without a checkpoint a look before the first step is taken anew as well.
             self.folder.rewind(-1 if place is None else self.state["step"])
+
+    def seed_pass(self, *place: int) -> None:
+        """Seed what layers draw (dropout) by the step and the place in it, whichever process computes it."""
+        name = f"{self.recipe.seed}/{self.state['step']}/{place}"
+        torch.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big"))
 
     def summarize(self, looked: Mapping[str, Any]) -> dict[str, Any]:
         """Figures of the whole training, those of the last look among them."""
@@ -263,7 +255,7 @@ class Training(ABC):
             "seconds": round(state["seconds"], 3),
             "parameters": sum(one.numel() for one in self.model.parameters()),
             "trained_parameters": sum(one.numel() for one in trained_weights(self.updater.module).values()),
-            "processes": self.accelerator.num_processes,
+            "processes": count_processes(),
             **looked,
         }
 

@@ -10,10 +10,11 @@ Shapes: `M` matrices of one shape, `R` rows, `C` columns.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import torch
+
+from rmr1.train.sharding import gather_whole, local, take_rows
 
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 _STEPS = 5
@@ -46,7 +47,10 @@ def count_warmup(warmup: float, total: int) -> int:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised, for parameters of two dimensions."""
+    """Nesterov momentum, orthogonalised, for parameters of two dimensions.
+
+    If they are divided over processes, each keeps the momentum of its rows and makes whole updates orthogonal.
+    """
 
     def __init__(
         self,
@@ -76,9 +80,11 @@ class Muon(torch.optim.Optimizer):
                     memory_RC.lerp_(gradient_RC, 1 - group["momentum"])
                     updates.append(gradient_RC.lerp(memory_RC, group["momentum"]))
                 rate = group["lr"] * MUON_STEP * math.sqrt(max(rows, columns))
-                for matrix, update_RC in zip(matrices, orthogonalize(torch.stack(updates)), strict=True):
-                    matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                    matrix.sub_(update_RC.to(matrix.dtype), alpha=rate)
+                whole_MRC = torch.stack([gather_whole(one) for one in updates])
+                for matrix, update_RC in zip(matrices, orthogonalize(whole_MRC), strict=True):
+                    own = local(matrix)
+                    own.mul_(1 - group["lr"] * group["weight_decay"])
+                    own.sub_(take_rows(update_RC, matrix).to(own), alpha=rate)
 
 
 def orthogonalize(matrices_MRC: torch.Tensor) -> torch.Tensor:
@@ -113,15 +119,29 @@ class Optimizers:
         for optimizer in self.parts:
             optimizer.zero_grad(set_to_none=True)
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        return [optimizer.state_dict() for optimizer in self.parts]
+    def list_states(self, names: Mapping[torch.Tensor, str]) -> dict[str, torch.Tensor]:
+        """All states that there are, as `name.key` of the weight and the state."""
+        return {
+            f"{names[weight]}.{key}": value
+            for optimizer in self.parts
+            for weight, state in optimizer.state.items()
+            for key, value in state.items()
+        }
 
-    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
-        for optimizer, state in zip(self.parts, states, strict=True):
-            # Whether a step is fused is this machine's affair, not that of the one that wrote the state.
-            own = [{"fused": group["fused"]} if "fused" in group else {} for group in optimizer.param_groups]
-            groups = [{**group, **one} for group, one in zip(state["param_groups"], own, strict=True)]
-            optimizer.load_state_dict({**state, "param_groups": groups})
+    def put_state(self, weight: torch.nn.Parameter, state: Mapping[str, torch.Tensor]) -> None:
+        """Give a weight the states it had."""
+        for optimizer in self.parts:
+            for group in optimizer.param_groups:
+                if any(one is weight for one in group["params"]):
+                    kept = {key: value.to(weight.device) for key, value in state.items()}
+                    # Whether a step is fused is this machine's affair, not that of the one that wrote the state.
+                    if "step" in kept and not group.get("fused"):
+                        kept["step"] = kept["step"].to("cpu")
+                    optimizer.state[weight] = kept
+
+    def list_weights(self) -> list[list[torch.nn.Parameter]]:
+        """The weights of each optimizer, in its own order."""
+        return [[one for group in part.param_groups for one in group["params"]] for part in self.parts]
 
 
 def build_optimizers(
@@ -155,7 +175,7 @@ def build_optimizers(
 
     def adamw(*groups: tuple[list[torch.nn.Parameter], float]) -> list[torch.optim.Optimizer]:
         kept = [{"params": params, "weight_decay": decay} for params, decay in groups if params]
-        is_fused = any(one.is_cuda for params, _ in groups for one in params)
+        is_fused = any(local(one).is_cuda for params, _ in groups for one in params)
         return [torch.optim.AdamW(kept, lr=lr, betas=betas, eps=eps, fused=is_fused or None)] if kept else []
 
     rest = (embeddings + others, 0.0)

@@ -14,12 +14,12 @@ import torch
 from transformers import PreTrainedModel
 
 from rmr1.attention.forward import keep_logits
-from rmr1.attention.packed import packed_attention
+from rmr1.attention.packed import pack, packed_attention
 from rmr1.attention.proof.attending import set_attention
 from rmr1.attention.proof.probe import Pairs, Probe
 from rmr1.attention.proof.training import Layout, RowPaths, prove_rows, read_states
+from rmr1.train.group import gather
 from rmr1.train.losses import sum_losses
-from rmr1.train.processes import gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +71,20 @@ def build_row(examples: Sequence[Example], device: torch.device | str = "cpu") -
         places=places_N,
         targets=ids_1T[0, places_N + 1],
     )
+
+
+def pack_rows(examples: Sequence[Example], paths: RowPaths, row_tokens: int) -> list[list[int]]:
+    """Indices of the documents of each row, which is one pass through the model: those that go alone have their own."""
+    lengths = [len(example.tokens) for example in examples]
+    joined = [place for place, length in enumerate(lengths) if paths.joins_within(length)]
+    alone = [[place] for place, length in enumerate(lengths) if not paths.joins_within(length)]
+    packed = pack([lengths[place] for place in joined], row_tokens)
+    return alone + [[joined[place] for place in row] for row in packed]
+
+
+def fill_in(examples: Sequence[Example]) -> Example:
+    """A document of two tokens: what a process reads that only takes part."""
+    return Example(tokens=examples[0].tokens[:2], num_prompt=1)
 
 
 class RowLoss(torch.nn.Module):
@@ -140,11 +154,9 @@ def read_logits(model: PreTrainedModel, places_N: torch.Tensor, **inputs: Any) -
     return logits_NV if keep else logits_NV[places_N]
 
 
-def agree(accelerator: Any, model: PreTrainedModel, paths: RowPaths) -> RowPaths:
+def agree(model: PreTrainedModel, paths: RowPaths) -> RowPaths:
     """The paths that all processes take: what one of them found wrong none of them does."""
-    found = gather(
-        accelerator, [(paths.joins, paths.by_matrix, paths.notes, model.config._attn_implementation)]
-    )
+    found = gather([(paths.joins, paths.by_matrix, paths.notes, model.config._attn_implementation)])
     if any(attention == "eager" for *_, attention in found):
         set_attention(model, "eager")
     return replace(

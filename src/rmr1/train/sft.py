@@ -7,7 +7,6 @@ the number of processes changes what is computed.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,18 +14,18 @@ from typing import Any
 
 import torch
 
-from rmr1.attention.packed import pack, share_rows
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
 from rmr1.train.evaluate import judge_examples, sum_held_out
 from rmr1.train.examples import take_batch
 from rmr1.train.fit import check_libraries, check_room, estimate_sft
 from rmr1.train.folder import read_beginning
+from rmr1.train.group import add_up, count_processes, divide, share, take_share
 from rmr1.train.loop import Training, run_once
 from rmr1.train.plan import Plan, build_plan
-from rmr1.train.processes import accelerated, divide, share
+from rmr1.train.processes import accelerated
 from rmr1.train.recipe import Recipe
-from rmr1.train.row import Example, RowLoss, agree, build_row, prove_packing
+from rmr1.train.row import Example, RowLoss, agree, build_row, fill_in, pack_rows, prove_packing
 from rmr1.train.start import load_trainee
 from rmr1.train.update import Updater
 
@@ -47,13 +46,13 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
         is_mixed=recipe.model.precision == "bf16",
         report=recipe.report,
         folder=output,
+        timeout_seconds=recipe.sharding.timeout_seconds,
     ) as accelerator:
         place = Path(output)
-        plan = build_plan(recipe, stored=share(accelerator, read_beginning(place)))
+        plan = build_plan(recipe, stored=share(read_beginning(place)))
         check_libraries(recipe)
         check_room(recipe, estimate_sft(plan))
         return run_once(
-            accelerator,
             place,
             plan.describe(),
             lambda folder: FineTuning(plan, accelerator, place, folder, quiet=quiet).run(),
@@ -77,11 +76,10 @@ class FineTuning(Training):
                 f"the data hold token {plan.counts.largest_token}, and the model knows {num_embeddings}: "
                 "tokenizer and model do not fit together"
             )
-        with self.accelerator.autocast():
+        with self.held.gathered(), self.accelerator.autocast():
             paths = prove_packing(self.model, packs=recipe.batch.packing)
-        self.loss = RowLoss(self.model, agree(self.accelerator, self.model, paths))
+        self.loss = RowLoss(self.model, agree(self.model, paths))
         self.notes = [*plan.notes, *self.loss.paths.notes]
-        self.wrapped = self.accelerator.prepare(self.loss)
         return Updater(self.loss, recipe, self.output)
 
     def step(self) -> dict[str, Any]:
@@ -109,49 +107,40 @@ class FineTuning(Training):
 
     def backward(self, examples: list[Example], judged: int) -> float:
         """Gradients of the mean loss of the step's tokens on every process; that loss."""
-        batch, ranks = self.recipe.batch, self.accelerator.num_processes
-        rows = (
-            pack([len(example.tokens) for example in examples], batch.row_tokens)
-            if self.loss.paths.joins
-            else [[place] for place in range(len(examples))]
-        )
+        ranks = count_processes()
+        rows = pack_rows(examples, self.loss.paths, self.recipe.batch.row_tokens)
         costs = [float(sum(len(examples[place].tokens) for place in row)) for row in rows]
-        own = share_rows(costs, ranks)[self.accelerator.process_index]
-        # A process without a row takes part with one that counts for nothing: all must meet at the end.
-        work = [(rows[place], 1.0) for place in own] or [(rows[0], 0.0)]
         total = torch.zeros((), device=self.device)
         with self.loss.attention():
-            for number, (row, weight) in enumerate(work):
-                is_last = number == len(work) - 1
-                with contextlib.nullcontext() if is_last else self.accelerator.no_sync(self.wrapped):
-                    found = self.wrapped(build_row([examples[place] for place in row], self.device))
-                    # Processes' gradients are averaged, so each one's part counts `ranks` times.
-                    self.accelerator.backward(found * (weight * ranks / judged))
+            for place in take_share(costs):
+                self.seed_pass(-1 if place is None else place)
+                chosen = [fill_in(examples)] if place is None else [examples[one] for one in rows[place]]
+                with self.accelerator.autocast():
+                    found = self.held(self.loss, build_row(chosen, self.device))
+                weight = 0.0 if place is None else 1.0
+                # Processes' gradients are averaged, so each one's part counts `ranks` times.
+                (found * (weight * ranks / judged)).backward()
                 total += found.detach() * weight
-        if ranks > 1:
-            total = self.accelerator.reduce(total, "sum")
-        return float(total) / judged
+        return float(add_up(total)) / judged
 
     def evaluate(self) -> dict[str, Any]:
         """The loss, and how many judgments that are written end in the right verdict."""
-        recipe, rank, ranks = self.recipe, self.accelerator.process_index, self.accelerator.num_processes
-        held_out = self.plan.held_out
+        recipe, held_out = self.recipe, self.plan.held_out
         self.model.eval()
         try:
-            with self.loss.attention():
+            with self.loss.attention(), self.accelerator.autocast():
                 loss, tokens = sum_held_out(
-                    self.loss, held_out[rank::ranks], row_tokens=recipe.batch.row_tokens, device=self.device
+                    self.held, self.loss, held_out, row_tokens=recipe.batch.row_tokens, device=self.device
                 )
             judged = [example for example in held_out if example.label is not None]
             judged = judged[: recipe.evaluation.verdicts]
-            with self.accelerator.autocast():
-                found = divide(self.accelerator, judged, self.judge)
+            found: list[tuple[str | None, int]] = []
+            if judged:
+                with self.held.gathered(), self.accelerator.autocast():
+                    found = divide(judged, self.judge, costs=[float(one.num_prompt) for one in judged])
         finally:
             self.model.train()
-        sums = torch.tensor([loss, tokens], dtype=torch.float64)
-        if ranks > 1:
-            sums = self.accelerator.reduce(sums.float().to(self.device), "sum").cpu().double()
-        values: dict[str, Any] = {"held_out_loss": float(sums[0] / sums[1])}
+        values: dict[str, Any] = {"held_out_loss": loss / tokens}
         if judged:
             correct = sum(winner == one.label for (winner, _), one in zip(found, judged, strict=True))
             values |= {

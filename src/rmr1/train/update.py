@@ -15,7 +15,9 @@ import torch
 
 from rmr1.errors import ConfigError, TrainingError
 from rmr1.train.checkpoints import find_checkpoint, trained_weights
+from rmr1.train.group import add_up
 from rmr1.train.optim import MUON_STEP, Muon, build_optimizers
+from rmr1.train.sharding import clip_gradients, local
 
 WARN_BELOW = 0.9
 """Share of weights that a step moves below which a warning says so."""
@@ -64,7 +66,7 @@ class Updater:
             TrainingError: the loss or the gradient is no number; `place` says when, as `step 3`.
         """
         trained = [one for one in self.module.parameters() if one.requires_grad]
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, self._clip))
+        norm = clip_gradients(trained, self._clip)
         figures = {"loss": loss, "gradient": norm}
         self.check(place, figures)
         self.optimizers.step(factor)
@@ -112,8 +114,9 @@ def estimate_moving_share(optimizers: Iterable[torch.optim.Optimizer]) -> float:
         for group in optimizer.param_groups:
             step = group["lr"] * (MUON_STEP if is_muon else 1.0)
             for weights in group["params"]:
-                total += weights.numel()
-                for part in weights.detach().flatten().split(_CHUNK):
+                own = local(weights.detach())
+                total += own.numel()
+                for part in own.flatten().split(_CHUNK):
                     # |w| = m 2^e with m in [0.5, 1), so the distance to the next value is eps 2^(e - 1).
                     exponents = torch.frexp(part.float()).exponent
                     halves = torch.finfo(weights.dtype).eps / 4 * torch.exp2(exponents.float())
@@ -121,7 +124,8 @@ def estimate_moving_share(optimizers: Iterable[torch.optim.Optimizer]) -> float:
                         moving += float(torch.erfc(halves / (step * math.sqrt(2))).sum(dtype=torch.float64))
                     else:
                         moving += float((halves < step).sum())
-    return moving / max(total, 1.0)
+    moving, total = add_up(torch.tensor([moving, total], dtype=torch.float64)).tolist()
+    return float(moving / max(total, 1.0))
 
 
 def check_moving_share(
@@ -153,7 +157,8 @@ def _format_share(share: float) -> str:
 
 
 def find_broken(module: torch.nn.Module) -> Sequence[str]:
-    """Names of trained weights that hold infinite values or none."""
-    return [
-        name for name, one in trained_weights(module).items() if not bool(torch.isfinite(one.detach()).all())
-    ]
+    """Names of trained weights that hold infinite values or none, in this process or another one."""
+    weights = trained_weights(module)
+    broken = [not bool(torch.isfinite(local(one.detach())).all()) for one in weights.values()]
+    found = add_up(torch.tensor(broken, dtype=torch.int32)).tolist()
+    return [name for name, number in zip(weights, found, strict=True) if number]

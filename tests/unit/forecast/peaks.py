@@ -1,6 +1,7 @@
 """Peaks of memory that a training reaches on this machine, beside those that are estimated.
 
     python -m tests.unit.forecast.peaks        a table, of every model, number format and kind of weights
+    python -m tests.unit.forecast.peaks 2      the same of fine-tuning that two processes divide
 
 What torch's allocator hands out is recorded by torch's profiler, so whatever a kernel takes for itself is counted too.
 """
@@ -8,11 +9,17 @@ What torch's allocator hands out is recorded by torch's profiler, so whatever a 
 from __future__ import annotations
 
 import contextlib
+import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed
+import torch.multiprocessing
 import transformers
 from torch.profiler import ProfilerActivity, profile
 
@@ -24,6 +31,7 @@ from rmr1.forecast.shape import ModelShape, read_shape
 from rmr1.train.grpo.logprobs import GroupLogprobs, prove_groups
 from rmr1.train.optim import build_optimizers
 from rmr1.train.row import Example, RowLoss, build_row, prove_packing
+from rmr1.train.sharding import Held, fill, shard
 
 CPU = Machine(
     name="this machine",
@@ -59,10 +67,11 @@ def find_dtype(numbers: RunNumbers) -> torch.dtype:
     return torch.bfloat16 if is_half else torch.float32
 
 
-def build_model(name: str, numbers: RunNumbers) -> Any:
+def build_model(name: str, numbers: RunNumbers, device: str = "cpu") -> Any:
     config = CONFIGS[name]()
     torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+    with torch.device(device):
+        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
     model = model.to(find_dtype(numbers))
     if numbers.lora_rank is not None:
         import peft
@@ -74,8 +83,21 @@ def build_model(name: str, numbers: RunNumbers) -> Any:
     return model.train()
 
 
-def train_twice(model: Any, numbers: RunNumbers) -> None:
+def divide_model(name: str, numbers: RunNumbers, whole: Any) -> Held:
+    """This process's part of a model with the weights of `whole`."""
+    weights = dict(whole.named_parameters())
+    is_mixed = numbers.precision == "bf16" and numbers.lora_rank is None
+    device = torch.device("cpu")
+    held = shard(build_model(name, numbers, "meta"), device=device, is_mixed=is_mixed, offload=False)
+    fill(held, device=device, read=lambda name, start, stop: weights[name][start:stop].detach())
+    for own, one in zip(held.model.buffers(), whole.buffers(), strict=True):
+        own.copy_(one)
+    return held
+
+
+def train_twice(model: Any, numbers: RunNumbers, held: Held | None = None) -> None:
     """Two steps of some rows each, as the trainings take them."""
+    held = held or Held(model)
     optimizer = build_optimizers(
         model, name="adamw", lr=1e-4, muon_lr=1e-4, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0
     )
@@ -85,7 +107,7 @@ def train_twice(model: Any, numbers: RunNumbers) -> None:
         return torch.autocast("cpu", torch.bfloat16) if is_mixed else contextlib.nullcontext()
 
     prompt, new = numbers.prompt_tokens, numbers.new_tokens
-    with mixed():
+    with held.gathered(), mixed():
         paths = prove_packing(model) if numbers.engine is None else prove_groups(model)
     assert paths.joins
     if numbers.engine is None:
@@ -100,7 +122,7 @@ def train_twice(model: Any, numbers: RunNumbers) -> None:
         with loss.attention():
             for _ in range(ROWS):
                 with mixed():
-                    found = loss(row)
+                    found = held(loss, row)
                 (found if numbers.engine is None else -found[0].sum()).backward()
                 del found
         optimizer.step(1.0)
@@ -117,6 +139,39 @@ def record_peak(run: Callable[[], None]) -> int:
             found = max(found, event.extra_fields.total_allocated)
         waiting.extend(event.children)
     return found
+
+
+def compare_divided(name: str, numbers: RunNumbers, processes: int) -> tuple[int, int]:
+    """Peak bytes of one of so many processes that divide a training: measured, estimated."""
+    with tempfile.TemporaryDirectory() as folder:
+        context = torch.multiprocessing.spawn(
+            _measure_divided, (name, numbers, processes, folder), nprocs=processes, join=False
+        )
+        assert context is not None
+        while not context.join():
+            pass
+        measured = int(Path(folder, "peak").read_text())
+    machine = replace(CPU, num_devices=processes)
+    return measured, estimate_peak(read_shape(CONFIGS[name]()), numbers, machine)
+
+
+def _measure_divided(rank: int, name: str, numbers: RunNumbers, processes: int, folder: str) -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=processes
+    )
+    whole = build_model(name, numbers)
+
+    def run() -> None:
+        held = divide_model(name, numbers, whole)
+        train_twice(held.model, numbers, held)
+
+    peak = record_peak(run)
+    if rank == 0:
+        Path(folder, "peak").write_text(str(peak))
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 def build_numbers(*, groups: bool = False, **others: Any) -> RunNumbers:
@@ -176,8 +231,14 @@ def describe(name: str, numbers: RunNumbers) -> str:
 
 
 def main() -> None:
+    processes = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     for name, numbers in iterate_cases():
-        measured, estimated = compare(name, numbers)
+        if processes == 1:
+            measured, estimated = compare(name, numbers)
+        elif numbers.engine is None:
+            measured, estimated = compare_divided(name, numbers, processes)
+        else:
+            continue
         print(
             f"{describe(name, numbers):40} measured {measured / 1e6:6.1f} MB, estimated {estimated / 1e6:6.1f} MB, "
             f"{estimated / measured - 1:+.1%}",

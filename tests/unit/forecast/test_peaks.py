@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from rmr1.forecast.numbers import RunNumbers  # noqa: E402
-from tests.unit.forecast.peaks import build_numbers, compare, describe  # noqa: E402
+from tests.unit.forecast.peaks import build_numbers, compare, compare_divided, describe  # noqa: E402
 
 CASES = [
     ("Llama", build_numbers(precision="fp32")),
@@ -23,4 +23,11 @@ CASES = [
 @pytest.mark.parametrize(("name", "numbers"), CASES, ids=[describe(*one) for one in CASES])
 def test_the_peak_is_within_15_percent(name: str, numbers: RunNumbers) -> None:
     measured, estimated = compare(name, numbers)
+    assert abs(estimated / measured - 1) < 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("numbers", [build_numbers(precision="bf16"), build_numbers(lora_rank=8)])
+def test_the_peak_of_two_processes_is_within_15_percent(numbers: RunNumbers) -> None:
+    measured, estimated = compare_divided("Llama", numbers, 2)
     assert abs(estimated / measured - 1) < 0.15

@@ -76,13 +76,15 @@ def load_checkpoint(
     check: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> Checkpoint:
     """Load a model and its tokenizer; raises as `describe_checkpoint`, and what `check` finds wrong with the tokenizer
-    before any weight is read."""
+    before any weight is read. On the device "meta" none is read: buffers have no values either."""
     found = describe_checkpoint(name, revision=revision, trust_remote_code=trust_remote_code, kind=kind)
     if check is not None:
         check(found.tokenizer)
     where: dict[str, Any] = {"revision": revision, "trust_remote_code": trust_remote_code}
     if attn_implementation is not None:
         where["attn_implementation"] = attn_implementation
+    if device.type == "meta":
+        where["device_map"] = "meta"
     with quiet(), _one_line(name, is_folder=found.is_folder):
         model, report = choose_class(found.config, kind).from_pretrained(
             found.source, config=found.config, dtype=dtype, output_loading_info=True, **where
@@ -92,7 +94,7 @@ def load_checkpoint(
                 f"model {name!r} lacks {len(missing)} of its weights, first {missing[0]!r}; the download or the "
                 f"checkpoint is incomplete, or it is not {_WANTED[kind]}"
             )
-        model = model.to(device).eval()
+        model = (model if device.type == "meta" else model.to(device)).eval()
     return Checkpoint(model=model, **{one.name: getattr(found, one.name) for one in fields(found)})
 
 

@@ -119,13 +119,16 @@ class GroupLogprobs(torch.nn.Module):
         """Inside, the model takes rows of groups, if its paths say that they are right."""
         return shared_prompt_attention(self.model) if self.paths.joins else contextlib.nullcontext()
 
-    def forward(self, row: GroupRow) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities and entropies at the temperature, each `[N]` in the order of `row.targets`."""
+    def forward(self, row: GroupRow, *, is_alone: bool = False) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities and entropies at the temperature, each `[N]` in the order of `row.targets`.
+
+        Completions go through the model together if that is right for it, but with `is_alone` one by one.
+        """
         if self.paths.joins:
             # Other attention functions take the layout and leave it unread.
             assert attention_of(self.model) == NAME, "outside of shared_prompt_attention"
         longest = max(num_prompt + max(lengths) for num_prompt, lengths in row.layout)
-        if self.paths.joins_within(longest):
+        if not is_alone and self.paths.joins_within(longest):
             return self._read(row.input_ids, row.position_ids, row.places, row.targets, row.layout)
         parts = []
         for (prompt, own), targets_N in zip(

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rmr1.rewards import Judged, summarize_rewards
+from rmr1.train.group import divide
 from rmr1.train.grpo.batches import MiniBatch, ScoredGroup
 from rmr1.train.grpo.learn import STATS
-from rmr1.train.grpo.rollout import Sampler
+from rmr1.train.grpo.rollout import Sampler, list_costs
 from rmr1.train.grpo.tasks import Task
-from rmr1.train.processes import divide
 
 
 def summarize_rollout(scored: Sequence[ScoredGroup]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def describe_step(values: Mapping[str, Any]) -> list[str]:
 
 
 def evaluate(
-    sampler: Sampler, tasks: Sequence[Task], accelerator: Any, *, temperature: float | None, seed: str
+    sampler: Sampler, tasks: Sequence[Task], *, temperature: float | None, seed: str
 ) -> dict[str, Any]:
     """Figures of one greedy judgment of each task, and of one at `temperature` if that is given.
 
@@ -83,7 +83,7 @@ def evaluate(
     values: dict[str, Any] = {"held_out": len(tasks)}
     for name, degree in (("held_out", 0.0), ("held_out_sampled", temperature)):
         if degree is not None:
-            found = _judge(sampler, tasks, accelerator, temperature=degree, seed=seed)
+            found = _judge(sampler, tasks, temperature=degree, seed=seed)
             hits = sum(one.verdict.winner == one.label for _, one in found)
             number, parsed = max(1, len(found)), sum(one.verdict.winner is not None for _, one in found)
             values |= {
@@ -104,13 +104,13 @@ def format_look(values: Mapping[str, Any]) -> str:
 
 
 def _judge(
-    sampler: Sampler, tasks: Sequence[Task], accelerator: Any, *, temperature: float, seed: str
+    sampler: Sampler, tasks: Sequence[Task], *, temperature: float, seed: str
 ) -> list[tuple[Task, Judged]]:
     def judge(own: list[Task]) -> list[Judged]:
         drawn = sampler.sample(own, samples=1, temperature=temperature, seed=seed, with_logprobs=False)
         return [sample.judge(task) for (sample,), task in zip(drawn, own, strict=True)]
 
-    return list(zip(tasks, divide(accelerator, tasks, judge), strict=True))
+    return list(zip(tasks, divide(tasks, judge, costs=list_costs(tasks)), strict=True))
 
 
 def _count_right(found: Sequence[tuple[Task, Judged]], name: str) -> dict[str, float]:

@@ -102,6 +102,11 @@ class Sampler:
         ]
 
 
+def list_costs(tasks: Sequence[Task]) -> list[float]:
+    """About what sampling takes for each task, by which tasks are divided over processes: the tokens it may come to."""
+    return [float(len(task.tokens) + task.prepared.max_new_tokens) for task in tasks]
+
+
 def make_seed(seed: str, task: Task, number: int) -> int:
     """The seed of one sample, of the rollout, the epoch, the prompt and the sample's number.
 

@@ -16,9 +16,10 @@ from rmr1.attention.proof.judging import judging_paths
 from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import GenerationError
 from rmr1.rewards import Judged, Reward, compute_rewards, needs_both_orders
-from rmr1.train.checkpoints import place_best, read_best, restore_weights, trained_weights, write_best
+from rmr1.train.checkpoints import place_best, restore_best, write_best
 from rmr1.train.fit import check_fit
 from rmr1.train.folder import read_beginning
+from rmr1.train.group import count_processes, divide, gather, gather_calls, get_rank, share, wait_for_group
 from rmr1.train.grpo.batches import ScoredGroup, build_minibatches
 from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.metrics import (
@@ -30,10 +31,10 @@ from rmr1.train.grpo.metrics import (
 )
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
 from rmr1.train.grpo.recipe import GrpoRecipe
-from rmr1.train.grpo.rollout import Sample, Sampler
+from rmr1.train.grpo.rollout import Sample, Sampler, list_costs
 from rmr1.train.grpo.tasks import Task, take_tasks
 from rmr1.train.loop import Training, run_once
-from rmr1.train.processes import accelerated, call_on_main, divide, gather_calls, share, wait_for_group
+from rmr1.train.processes import accelerated
 from rmr1.train.start import load_trainee
 from rmr1.train.update import Updater
 
@@ -51,13 +52,16 @@ def run_grpo(recipe: GrpoRecipe, output: str | Path, *, quiet: bool = False) -> 
     """
     is_mixed = recipe.model.precision == "bf16" and recipe.lora is None
     with accelerated(
-        device=recipe.device, is_mixed=is_mixed, report=recipe.report, folder=output
+        device=recipe.device,
+        is_mixed=is_mixed,
+        report=recipe.report,
+        folder=output,
+        timeout_seconds=recipe.sharding.timeout_seconds,
     ) as accelerator:
         place = Path(output)
-        plan = build_grpo_plan(recipe, stored=share(accelerator, read_beginning(place)))
+        plan = build_grpo_plan(recipe, stored=share(read_beginning(place)))
         check_fit(plan)
         return run_once(
-            accelerator,
             place,
             plan.describe(),
             lambda folder: _train(Reinforcement(plan, accelerator, place, folder, quiet=quiet)),
@@ -89,8 +93,9 @@ class Reinforcement(Training):
         self.end_token = plan.reader.chat.end_token
         self.learner = Learner(self.trainee, recipe, plan.objective, self.accelerator, self.output)
         self.notes = self.learner.notes
-        with self.accelerator.autocast():
-            self.notes += judging_paths(self.model).notes
+        with self.held.gathered(), self.accelerator.autocast():
+            notes = judging_paths(self.model).notes
+        self.notes += gather(list(notes))
         ends = plan.reader.end_tokens | read_end_tokens(self.model.generation_config, self.model.config)
         self.vllm = self._start_vllm(ends) if recipe.rollout.engine == "vllm" else None
         self.vllm_updates = 0
@@ -114,7 +119,7 @@ class Reinforcement(Training):
         values = summarize_rollout(scored)
         batches = build_minibatches(scored, self.plan.objective, prompts=recipe.update_prompts)
         factor = self.compute_factor()
-        sums, norms = self.learner.update(batches, factor, rollout=state["step"] + 1)
+        sums, norms = self.learner.update(batches, factor, rollout=state["step"] + 1, seed=self.seed_pass)
         ended = time.perf_counter()
         tokens = sum(len(sample.tokens) for group in scored for sample in group.samples)
         state["updates"] += len(norms)
@@ -147,10 +152,12 @@ class Reinforcement(Training):
                     own, samples=rollout.samples, temperature=rollout.temperature, seed=seed
                 )
 
-        return divide(self.accelerator, tasks, draw)
+        whole = contextlib.nullcontext() if self.vllm is not None else self.held.gathered()
+        with whole:
+            return divide(tasks, draw, costs=list_costs(tasks))
 
     def score(self, tasks: Sequence[Task], samples: Sequence[Sequence[Sample]]) -> list[ScoredGroup]:
-        rank, ranks = self.accelerator.process_index, self.accelerator.num_processes
+        rank, ranks = get_rank(), count_processes()
         is_paired = needs_both_orders(self.plan.terms)
 
         def score_own() -> list[tuple[int, list[Judged], Sequence[Reward]]]:
@@ -165,7 +172,7 @@ class Reinforcement(Training):
             return found
 
         # A function of the user's is called once for a sample, and all processes go on with what it said.
-        scored = sorted(gather_calls(self.accelerator, score_own), key=lambda one: one[0])
+        scored = sorted(gather_calls(score_own), key=lambda one: one[0])
         return [
             ScoredGroup(task=tasks[place], samples=samples[place], judged=judged, rewards=rewards)
             for place, judged, rewards in scored
@@ -200,10 +207,7 @@ class Reinforcement(Training):
                 "updates": self.state["updates"],
                 "held_out_accuracy": values["held_out_accuracy"],
             }
-            weights = trained_weights(self.learner.loss)
-            call_on_main(
-                self.accelerator, lambda: write_best(self.output, weights, step, spared=self.stored_best)
-            )
+            write_best(self.output, self.learner.loss, step, spared=self.stored_best)
         return values
 
     def describe_step(self, values: Mapping[str, Any]) -> list[str]:
@@ -223,11 +227,10 @@ class Reinforcement(Training):
             raise self.updater.diverged(self.after, str(error)) from error
 
     def evaluate(self) -> dict[str, Any]:
-        with self.accelerator.autocast(), self._diverging():
+        with self.held.gathered(), self.accelerator.autocast(), self._diverging():
             return evaluate(
                 self.looker,
                 self.plan.held_out,
-                self.accelerator,
                 temperature=self.recipe.rollout.temperature if self.recipe.evaluation.sampled else None,
                 seed=f"{self.recipe.seed}/held-out",
             )
@@ -249,8 +252,7 @@ class Reinforcement(Training):
         best = self.state.get("best")
         kept = best or self.state
         if kept["step"] != self.state["step"]:
-            weights = read_best(self.output, kept["step"], device=self.device)
-            restore_weights(self.learner.loss, weights, self.output)
+            restore_best(self.output, self.learner.loss, kept["step"])
         return {
             **super().summarize(looked),
             "undecided": self.plan.counts.undecided,

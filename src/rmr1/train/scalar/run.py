@@ -15,42 +15,47 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from rmr1.errors import CheckpointError, ConfigError, TrainingError, reason_of
+from rmr1.errors import CheckpointError, TrainingError, reason_of
 from rmr1.store.kinds import CHECKPOINTS, FULL, METRICS, TRIES
-from rmr1.store.replace import write_json, write_text
+from rmr1.store.replace import remove, write_json, write_text
 from rmr1.store.runs import SUMMARY_FILE as SUMMARY
-from rmr1.train.checkpoints import Snapshot, find_checkpoint, restore_weights, write_checkpoint
+from rmr1.train.checkpoints import (
+    BEST,
+    find_checkpoint,
+    restore_best,
+    restore_plain,
+    write_best,
+    write_checkpoint,
+)
 from rmr1.train.examples import Position
-from rmr1.train.export import export_model, write_aside
+from rmr1.train.export import export_model
 from rmr1.train.fit import check_room, estimate_scalar
 from rmr1.train.folder import read_beginning
+from rmr1.train.group import add_up, call_on_main, count_processes, gather, is_main, share
 from rmr1.train.loop import Training, run_once
 from rmr1.train.processes import accelerated
 from rmr1.train.recipe import ReportRecipe
 from rmr1.train.scalar.model import (
     check_batches,
     compute_pair_losses,
+    divide_pairs,
     load_model,
     score_held_out,
     score_pairs,
 )
 from rmr1.train.scalar.plan import Rate, ScalarPlan, build_scalar_plan, list_rates
 from rmr1.train.scalar.recipe import ScalarRecipe
-from rmr1.train.start import Trainee
 from rmr1.train.update import Updater
-
-_WEIGHTS = "weights.safetensors"
 
 
 def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False) -> dict[str, Any]:
@@ -61,19 +66,19 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     Raises:
         ConfigError, CheckpointError, DataError, RunError, TrainingError: see the modules that are called.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ConfigError("rmr1 scalar trains in one process; start it without torchrun")
     output = Path(output)
     is_mixed = recipe.model.precision == "bf16"
-    with accelerated(device=recipe.device, is_mixed=is_mixed, report=ReportRecipe()) as accelerator:
-        plan = build_scalar_plan(recipe, stored=read_beginning(output))
+    timeout = recipe.sharding.timeout_seconds
+    with accelerated(
+        device=recipe.device, is_mixed=is_mixed, report=ReportRecipe(), timeout_seconds=timeout
+    ) as accelerator:
+        plan = build_scalar_plan(recipe, stored=share(read_beginning(output)))
+        device = accelerator.device
         check_room(recipe, estimate_scalar(plan))
-        return run_once(
-            accelerator, output, plan.describe(), lambda _: _compare_rates(plan, output, quiet=quiet)
-        )
+        return run_once(output, plan.describe(), lambda _: _compare_rates(plan, output, device, quiet=quiet))
 
 
-def _compare_rates(plan: ScalarPlan, output: Path, *, quiet: bool) -> dict[str, Any]:
+def _compare_rates(plan: ScalarPlan, output: Path, device: torch.device, *, quiet: bool) -> dict[str, Any]:
     rates, folder = list_rates(plan.recipe), output / TRIES
     course = plan.try_course
     first = plan if course is None else replace(plan, course=course, try_course=None)
@@ -85,19 +90,20 @@ def _compare_rates(plan: ScalarPlan, output: Path, *, quiet: bool) -> dict[str, 
         figures = _train(plan, rates[kept], place, quiet=quiet)
         choose([figures])
     summary = summarize(plan, figures, tries)
-    model = load_model(plan)
-    restore_weights(model, load_file(place / _WEIGHTS), place)
-    write_text(output / METRICS, (place / METRICS).read_text(encoding="utf-8"))
+    trainee = load_model(plan, device)
+    restore_best(place, trainee.model, figures["steps"])
+    call_on_main(lambda: write_text(output / METRICS, (place / METRICS).read_text(encoding="utf-8")))
     export_model(
-        Trainee(model=model),
+        trainee,
         output,
         recipe=plan.recipe.model,
         tokenizer=plan.base.tokenizer,
         summary=summary,
     )
-    for training in (place, *(folder / rate.name for rate in rates)):
-        (training / _WEIGHTS).unlink(missing_ok=True)
-        shutil.rmtree(training / CHECKPOINTS, ignore_errors=True)
+    if is_main():
+        for training in (place, *(folder / rate.name for rate in rates)):
+            remove(training / BEST)
+            remove(training / CHECKPOINTS)
     return summary
 
 
@@ -144,7 +150,6 @@ def _train(plan: ScalarPlan, rate: Rate, place: Path, *, quiet: bool) -> dict[st
         device=recipe.device, is_mixed=is_mixed, report=recipe.report, folder=place
     ) as accelerator:
         figures = run_once(
-            accelerator,
             place,
             plan.describe(),
             lambda folder: ScalarTraining(
@@ -162,12 +167,14 @@ class ScalarTraining(Training):
     def build(self) -> Updater:
         plan = self.plan
         self.rate = plan.rate or list_rates(plan.recipe)[0]
-        self.trainee = Trainee(model=load_model(plan).to(self.device))
-        self.notes = [*check_batches(self.model, pad=plan.pad, max_tokens=self.recipe.data.max_tokens)]
-        adopt_trl_checkpoint(self.output, plan)
-        return Updater(
-            self.model.train(), self.recipe, self.output, lr=self.rate.lr, muon_lr=self.rate.muon_lr
-        )
+        self.trainee = load_model(plan, self.device)
+        with self.held.gathered():
+            notes = check_batches(self.model, pad=plan.pad, max_tokens=self.recipe.data.max_tokens)
+        self.notes = gather(list(notes))
+        rates = {"lr": self.rate.lr, "muon_lr": self.rate.muon_lr}
+        updater = Updater(self.model.train(), self.recipe, self.output, **rates)
+        adopt_trl_checkpoint(self.output, plan, updater)
+        return updater
 
     def run(self) -> dict[str, Any]:
         """Train to the end; a training that diverges ends with figures that say so."""
@@ -176,7 +183,7 @@ class ScalarTraining(Training):
         except TrainingError as error:
             self.display.say(f"rmr1: rate {self.rate.lr:g}: diverged; this try ends")
             figures = {"lr": self.rate.lr, "diverged": True, "told": f"rate {self.rate.lr:g}, {error}"}
-            write_json(self.output / SUMMARY, figures)
+            call_on_main(lambda: write_json(self.output / SUMMARY, figures))
             return figures
 
     def step(self) -> dict[str, Any]:
@@ -186,16 +193,16 @@ class ScalarTraining(Training):
         places = plan.course.order[start : start + batch.examples]
         self.position = Position(index=start + len(places))
         factor, at_once = self.compute_factor(), batch.examples_at_once or batch.examples
-        sums = torch.zeros(3, device=self.device)
-        for first in range(0, len(places), at_once):
-            pairs = [plan.train.get(place) for place in places[first : first + at_once]]
+        sums, ranks = torch.zeros(3, device=self.device), count_processes()
+        for pairs, weight in divide_pairs(plan.train, places, at_once):
             with self.accelerator.autocast():
-                better_B, worse_B = score_pairs(self.model, pairs, pad=plan.pad)
+                better_B, worse_B = self.held(partial(score_pairs, pad=plan.pad), self.model, pairs)
             losses_B = compute_pair_losses(better_B, worse_B)
-            self.accelerator.backward(losses_B.sum() / len(places))
+            # Processes' gradients are averaged, so each one's part counts `ranks` times.
+            (losses_B.sum() * (weight * ranks / len(places))).backward()
             margins_B = (better_B - worse_B).detach()
-            sums += torch.stack([losses_B.detach().sum(), (margins_B > 0).sum(), margins_B.sum()])
-        loss, accuracy, margin = (sums / len(places)).tolist()
+            sums += weight * torch.stack([losses_B.detach().sum(), (margins_B > 0).sum(), margins_B.sum()])
+        loss, accuracy, margin = (add_up(sums) / len(places)).tolist()
         norm = self.updater.step(f"{self.unit} {state['step'] + 1}", loss, factor)
         before, state["tokens"] = state["tokens"], plan.course.tokens[state["step"]]
         state["loss"] = loss
@@ -212,7 +219,7 @@ class ScalarTraining(Training):
     def evaluate(self) -> dict[str, Any]:
         with self.accelerator.autocast():
             return score_held_out(
-                self.model,
+                self.held,
                 self.plan.held_out,
                 pad=self.plan.pad,
                 batch_size=self.recipe.evaluation.batch_size,
@@ -235,13 +242,13 @@ class ScalarTraining(Training):
 
     def store(self, summary: Mapping[str, Any]) -> None:
         """The weights in the precision they are trained in, until the best are known."""
-        weights = {name: one.detach().cpu().contiguous() for name, one in self.model.named_parameters()}
-        write_aside(self.output, lambda folder: save_file(weights, folder / _WEIGHTS))
-        write_json(self.output / SUMMARY, summary)
-        shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
+        write_best(self.output, self.model, self.state["step"])
+        call_on_main(lambda: write_json(self.output / SUMMARY, summary))
+        if is_main():
+            remove(self.output / CHECKPOINTS)
 
 
-def adopt_trl_checkpoint(run: Path, plan: ScalarPlan) -> None:
+def adopt_trl_checkpoint(run: Path, plan: ScalarPlan, updater: Updater) -> None:
     """Turn the newest checkpoint of a run that TRL's trainer began into one to go on from, if there is none yet.
 
     It holds `trainer_state.json`, written last, `model.safetensors` and the states of the optimizer's parts.
@@ -272,5 +279,5 @@ def adopt_trl_checkpoint(run: Path, plan: ScalarPlan) -> None:
         "loss": done[-1].get("loss"),
         "position": {"epoch": 0, "index": min(step * plan.recipe.batch.examples, len(plan.course.order))},
     }
-    snapshot = Snapshot(weights=weights, optimizer=optimizer, state=state, random=[])
-    write_checkpoint(run, snapshot, keep=plan.recipe.checkpoint.keep)
+    restore_plain(folder, updater.module, updater.optimizers, weights, optimizer)
+    write_checkpoint(run, updater.module, updater.optimizers, state, keep=plan.recipe.checkpoint.keep)
