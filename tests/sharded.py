@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ Job = tuple[str, dict[str, Any], Path]
 
 def run_group(folder: Path, jobs: Sequence[Job], *, processes: int) -> list[dict[str, Any]]:
     """What each job gave: the main process's summary, or {"error": ...}; with what each process held."""
-    plan = folder / f"jobs-{processes}.json"
+    plan = folder / f"jobs-{len(list(folder.glob('jobs-*.json')))}-{processes}.json"
     plan.write_text(json.dumps([[verb, recipe, str(place)] for verb, recipe, place in jobs]))
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
@@ -67,7 +67,7 @@ def run_job(verb: str, recipe: dict[str, Any], place: Path) -> dict[str, Any]:
     from rmr1.train.sft import run_sft
 
     try:
-        with watching_steps(recipe.pop("stop_at", None)):
+        with watching_steps(recipe.pop("stop_at", None)), failing(recipe.pop("fails", None), recipe):
             if verb == "sft":
                 return run_sft(Recipe.from_values(recipe, "recipe.toml"), place, quiet=True)
             if verb == "grpo":
@@ -79,12 +79,36 @@ def run_job(verb: str, recipe: dict[str, Any], place: Path) -> dict[str, Any]:
         return {"stopped": True}
 
 
+@contextlib.contextmanager
+def failing(kind: str | None, recipe: dict[str, Any]) -> Iterator[None]:
+    """Let process 1 fail: its disk is full at the second checkpoint, or it reads other data."""
+    from torch.distributed.checkpoint import FileSystemWriter
+
+    original, calls = FileSystemWriter.write_data, []
+
+    def write(*arguments: Any, **options: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return original(*arguments, **options)
+
+    if os.environ.get("RANK") == "1":
+        if kind == "data":
+            recipe["data"]["train"] = recipe["data"]["held_out"]
+        if kind == "disk":
+            FileSystemWriter.write_data = write  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        FileSystemWriter.write_data = original  # type: ignore[method-assign]
+
+
 class Stopped(Exception):
     """A process that ends between two steps."""
 
 
 @contextlib.contextmanager
-def watching_steps(stop_at: int | None) -> Any:
+def watching_steps(stop_at: int | None) -> Iterator[None]:
     """Note what a process holds of weights and states; stop before the step of this number."""
     from rmr1.train.loop import Training
     from rmr1.train.sharding import local

@@ -20,7 +20,7 @@ from rmr1.attention import shared_cache as shared
 from rmr1.attention.shared_prompt import shared_prompt_attention
 from rmr1.cli.main import main
 from rmr1.errors import CheckpointError, ConfigError, DataError, RunError
-from rmr1.train.checkpoints import read_best, write_best
+from rmr1.train.checkpoints import restore_best, write_best
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
 from rmr1.train.grpo.learn import Learner
 from rmr1.train.grpo.plan import GrpoPlan, build_grpo_plan
@@ -474,13 +474,16 @@ def test_best_weights_stay_while_a_checkpoint_names_them(tmp_path: Path) -> None
     def steps() -> list[str]:
         return sorted(one.name for one in (tmp_path / "best").iterdir())
 
+    model = torch.nn.Linear(1, 1, bias=False)
     for step, spared in ((0, None), (3, 0), (6, 0), (9, 6)):
-        write_best(tmp_path, {"w": torch.tensor([float(step)])}, step, spared=spared)
+        torch.nn.init.constant_(model.weight, float(step))
+        write_best(tmp_path, model, step, spared=spared)
         expected = {step} if spared is None else {step, spared}
         assert steps() == [f"step-{one:08d}" for one in sorted(expected)]
-    assert read_best(tmp_path, 6)["w"].item() == 6.0
+    restore_best(tmp_path, model, 6)
+    assert model.weight.item() == 6.0
     with pytest.raises(CheckpointError, match=r"step-00000003: the best weights cannot be read"):
-        read_best(tmp_path, 3)
+        restore_best(tmp_path, model, 3)
 
 
 def test_a_folder_of_something_else_is_refused(base: Path, pairs: Path, tmp_path: Path) -> None:

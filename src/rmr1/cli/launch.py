@@ -48,7 +48,9 @@ def launch(number: int, words: Sequence[str]) -> int:
         failed = [rank for rank in order if group[rank].returncode != 0]
         if not failed:
             return 0
-        lines, code = describe_failure(failed, [_read(one, rank, place) for rank, one in enumerate(group)])
+        ends = [_read(one, rank, place) for rank, one in enumerate(group)]
+        silent = [rank for rank in range(number) if rank not in order]
+        lines, code = describe_failure(failed, ends, silent=silent)
         for index, line in enumerate(lines):
             print(f"{'  ' if index else 'rmr1: '}{one_line(line)}", file=sys.stderr)
         return code
@@ -141,24 +143,27 @@ def _read(process: subprocess.Popen[bytes], rank: int, folder: Path) -> dict[str
     return {"lines": [f"it ended with exit code {code}: {last}"], "code": 1, "is_lost": False}
 
 
-def describe_failure(failed: Sequence[int], ends: Sequence[dict[str, Any]]) -> tuple[list[str], int]:
-    """What is said of processes that failed, in the order in which they ended, and the exit code."""
+def describe_failure(
+    failed: Sequence[int], ends: Sequence[dict[str, Any]], *, silent: Sequence[int] = ()
+) -> tuple[list[str], int]:
+    """What is said of processes that failed, in the order in which they ended, and the exit code; `silent` ones did not
+    end by themselves."""
     number = len(ends)
     first = next((rank for rank in failed if not ends[rank]["is_lost"]), failed[0])
     lines, code = list(ends[first]["lines"]), int(ends[first]["code"])
-    if ends[first]["is_lost"]:
-        told = " ".join(lines)
-        if any(sign in told.lower() for sign in _WAITED):
-            return [
-                f"process {first} of {number} (counted from 0) waited for the others longer than sharding.timeout_seconds; "
-                f"{STAYS}"
-            ], 1
+    if not ends[first]["is_lost"]:
+        if sum(ends[rank]["lines"] == lines for rank in failed) > 1:
+            return lines, code
+        head = f"process {first} of {number} (counted from 0) has ended, and the others with it: "
+        return [f"{head}{lines[0]}{'' if len(lines) > 1 else f'; {STAYS}'}", *lines[1:]], 1
+    told = " ".join(lines)
+    if not any(sign in told.lower() for sign in _WAITED):
         return [f"process {first} of {number} (counted from 0) lost the others: {told}; {STAYS}"], 1
-    alike = sum(end["lines"] == lines for rank, end in enumerate(ends) if rank in failed)
-    if alike > 1:
-        return lines, code
-    head = f"process {first} of {number} (counted from 0) has ended, and the others with it: "
-    return [f"{head}{lines[0]}{'' if len(lines) > 1 else f'; {STAYS}'}", *lines[1:]], 1
+    who = f"; {', '.join(f'process {rank}' for rank in silent)} did not answer" if silent else ""
+    return [
+        f"process {first} of {number} (counted from 0) waited for the others longer than sharding.timeout_seconds"
+        f"{who}; {STAYS}"
+    ], 1
 
 
 def check_number(number: int) -> None:

@@ -5,14 +5,15 @@ A call that some processes make, all have to make. What one of them raises as an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
 
 from rmr1.attention.packed import share_rows
-from rmr1.errors import RMR1Error
+from rmr1.errors import ConfigError, RMR1Error
 
 _S = TypeVar("_S")
 _T = TypeVar("_T")
@@ -87,6 +88,17 @@ def gather_calls(function: Callable[[], list[_T]]) -> list[_T]:
             raise one
         values += one
     return values
+
+
+def check_equal(description: Mapping[str, Any]) -> None:
+    """Raises ConfigError unless all processes train the same on the same data, by what they say of it."""
+    found = gather([json.loads(json.dumps(description, sort_keys=True, default=str))])
+    for rank, one in enumerate(found):
+        if different := [name for name in found[0] if one.get(name) != found[0][name]]:
+            raise ConfigError(
+                f"process {rank} of {len(found)} (counted from 0) has other {different[0]} than process 0; give all "
+                "processes the same recipe, and files that nothing changes while they start"
+            )
 
 
 def divide(

@@ -29,7 +29,7 @@ from rmr1.train.checkpoints import (
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
 from rmr1.train.folder import RunFolder, open_folder
-from rmr1.train.group import call_on_main, count_processes, share
+from rmr1.train.group import call_on_main, check_equal, count_processes, share
 from rmr1.train.optim import compute_rate
 from rmr1.train.processes import flatten_settings
 from rmr1.train.sharding import Held
@@ -46,6 +46,7 @@ def run_once(
 
     `train` gets the folder in the main process and None in the others.
     """
+    check_equal(description)
     folder = call_on_main(lambda: open_folder(output, dict(description)))
     try:
         finished = share(call_on_main(lambda: None if folder is None else folder.read_summary()))
