@@ -73,6 +73,7 @@ def run(arguments: Namespace) -> int:
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     with require("training", "train"):
+        from rmr1.pipeline.card import write_chain_card
         from rmr1.pipeline.recipe import build_pipeline
 
         machine = find_machine(arguments.machine, processes=_count_processes(arguments, "auto"))
@@ -106,6 +107,7 @@ def run(arguments: Namespace) -> int:
         if trained == "grpo":
             base = str(pipeline.recipes[trained].model.base).replace(HERE, str(folder))
             note = describe_unchanged(read_summary(folder / trained), base)
+        write_chain_card(folder, pipeline.stages, pipeline.recipes, describe_use(f"{folder}/{trained}"))
         print(describe_use(f"{folder}/{trained}", note=note))
     return code
 
