@@ -194,7 +194,7 @@ def list_checks(device: Device, out: Path) -> list[Check]:
         train(
             "sft",
             "qlora",
-            {**adapted, "model": {**adapted["model"], "quantize": "nf4"}},
+            {**adapted, "lora": {**adapted["lora"], "quantize": "nf4"}},
             what="adapters on four bits",
             read=_read_memory("qlora"),
             after=("sft",),

@@ -72,6 +72,11 @@ def test_own_pairs(table, tmp_path, capfd):
     assert prompts["held_out"] and not (prompts["rl"] | prompts["looks"]) & prompts["held_out"]
     scores = json.loads((out / "bench" / "summary.json").read_text())["scores"]
     assert scores["judgments"] == len((out / "curate" / "held_out.jsonl").read_text().splitlines())
+    # Cards of the chain and of its judge.
+    card = (out / "README.md").read_text()
+    assert "| [grpo](grpo/README.md) |" in card and "## Measured (bench)" in card
+    assert f"rmr1 judge pairs.jsonl -m {out}/grpo" in card
+    assert "- grpo" in (out / "grpo" / "README.md").read_text()
     # Again: nothing is done twice.
     assert run(*command) == 0
     assert capfd.readouterr().err.count("done before") == 5
@@ -199,3 +204,38 @@ def test_mistakes_are_one_line(table, tmp_path, capfd, arguments, message):
     assert printed.err.count("\n") == 1
     assert message in printed.err
     assert not (tmp_path / "out").exists()
+
+
+def test_adapters_pass_between_stages(tmp_path, capfd):
+    """The adapters of the first training are merged, those of the second are what is measured."""
+    pairs, out, recipe = tmp_path / "pairs.jsonl", tmp_path / "out", tmp_path / "chain.toml"
+    rows = sample_pairs(0, 4, split="test", distribution="balanced")
+    turns = ("prompt", "response_a", "response_b")
+    pairs.write_text(
+        "".join(
+            json.dumps(
+                {**{name: getattr(one.pair, name)[-1].text for name in turns}, "label": one.pair.label}
+            )
+            + "\n"
+            for one in rows
+        )
+    )
+    recipe.write_text(
+        '[sft]\ndevice = "cpu"\nmodel = { base = "tiny" }\nlora = { r = 4 }\nbatch = { examples = 4 }\n'
+        "data = { world = { items = 16 } }\noptim = { steps = 1 }\n"
+        '[grpo]\ndevice = "cpu"\nlora = { r = 4 }\ndata = { world = { items = 16, held_out = 2 } }\n'
+        "rollout = { prompts = 2, samples = 2, max_new_tokens = 160 }\noptim = { steps = 1 }\n"
+        f'[bench]\ndata = {{ pairs = "{pairs}" }}\n'
+    )
+    assert run("train", recipe, "-o", out) == 0
+    said = capfd.readouterr()
+    assert f"merged: rmr1 merge tiny {out}/sft -o {out}/merged" in said.err
+    assert said.out.splitlines()[-1].endswith(f"-m {out}/merged --adapter {out}/grpo")
+    assert (out / "merged" / "model.safetensors").exists()
+    assert json.loads((out / "bench" / "summary.json").read_text())["scores"]["judgments"] == 4
+    # A merge that was stopped begins anew.
+    state = json.loads((out / "stages.json").read_text())
+    state["merged"]["is_done"] = False
+    (out / "stages.json").write_text(json.dumps(state))
+    assert run("train", recipe, "-o", out) == 0
+    assert capfd.readouterr().err.count("done before") == 3

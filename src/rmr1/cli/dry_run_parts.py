@@ -10,7 +10,7 @@ from typing import Any
 
 from rmr1.engines.base import SamplingParams
 from rmr1.errors import ConfigError
-from rmr1.forecast.memory import CHARS_PER_TOKEN
+from rmr1.forecast.numbers import CHARS_PER_TOKEN
 from rmr1.forecast.prices import compute_cost
 from rmr1.forecast.time import BatchForecast, FlowForecast
 from rmr1.judge.estimate import (

@@ -52,7 +52,7 @@ def _print_forecast(arguments: Namespace, recipe: Any) -> int:
         if recipe.model.base not in PUBLISHED:
             raise
         values = {"not read": f"{error}; what follows is from the model's published shape"}
-    estimate = estimate_grpo(recipe, plan, arguments.machine)
+    estimate = estimate_grpo(recipe, plan, arguments.machine, processes=arguments.processes)
     try:
         if arguments.machine is None:
             check_libraries(recipe)

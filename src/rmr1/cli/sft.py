@@ -35,7 +35,11 @@ def run(arguments: Namespace) -> int:
         from rmr1.train.fit import estimate_sft
 
         plan = build_plan(recipe)
-        return training.print_plan(arguments, _describe_plan(plan), estimate_sft(plan, arguments.machine))
+        return training.print_plan(
+            arguments,
+            _describe_plan(plan),
+            estimate_sft(plan, arguments.machine, processes=arguments.processes),
+        )
     summary = run_sft(recipe, arguments.output, quiet=arguments.quiet)
     return training.print_figures(arguments, summary, _list_figures(arguments.output, summary))
 

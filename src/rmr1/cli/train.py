@@ -4,11 +4,13 @@
   rmr1 train pairs.csv --base MODEL -o runs/x           own labelled pairs: reinforce MODEL on most of them, measure
                                                         it before and after on the rest
   rmr1 train pairs.csv --base MODEL --teacher TEACHER -o runs/x       with traces of a teacher first
+  rmr1 train recipe.toml --preset rm-r1-qwen-7b-lora -o runs/x        one of RM-R1's models, here by adapters
   rmr1 train recipe.toml --dry-run                      stages, items, tokens, cost, disk and memory
 
 Each stage is an ordinary command with a folder of its own in DIR, and is printed. One that was stopped goes on when
 the same command is given again; one whose inputs and results are as they were is skipped; what other inputs had
-made is moved to DIR/replaced. The exit code is 1 where the trained model is significantly worse than the base.
+made is moved to DIR/replaced. Trainings start on all GPUs of the machine. A preset trains whole weights if they fit, and
+adapters if not; DIR keeps what was chosen. The exit code is 1 where the trained model is significantly worse than the base.
 """
 
 from __future__ import annotations
@@ -17,20 +19,23 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rmr1.cli.options import add, add_estimate_arguments, add_form_arguments, read_form
 from rmr1.cli.session import tell
 from rmr1.cli.training import describe_unchanged, describe_use
 from rmr1.errors import ConfigError
+from rmr1.forecast.machine import Machine, find_gpus, find_machine
 from rmr1.models import LIMITS, is_bundled
-from rmr1.pipeline.own import plan_own
 from rmr1.pipeline.stages import HERE, Interrupted, run_stages
 from rmr1.plugins import require
 from rmr1.report.tables import make_table, print_table
 from rmr1.screen import format_bytes, format_count, format_usd, print, print_json
 from rmr1.settings import assign_settings, read_toml
 from rmr1.store.runs import read_summary
+
+if TYPE_CHECKING:
+    from rmr1.pipeline.fitting import Choice
 
 _COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "stage": ("name", str),
@@ -50,7 +55,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     add(parser, "-o --output DIR", "folder of all stages")
     add(parser, "--base MODEL", "with pairs: the model to train")
     add(parser, "--teacher MODEL", "with pairs: a model that writes judgments to learn from")
+    add(
+        parser,
+        "--preset NAME",
+        "with a recipe: one of RM-R1's models, as rm-r1-qwen-7b or rm-r1-qwen-7b-lora",
+    )
     add_form_arguments(parser, about="with pairs: ")
+    add(parser, "--processes N", "processes of each training (default: one for each GPU, or one)", type=int)
     add(parser, "--seed N", "of every stage that names none (default 0)")
     add(parser, "--set A.B=C", "one setting, as grpo.optim.lr=1e-6; repeatable", action="append")
     add(parser, "--dry-run", "what would be done and taken; no model is loaded")
@@ -62,19 +73,32 @@ def run(arguments: Namespace) -> int:
     if not arguments.dry_run and arguments.output is None:
         raise ConfigError("no folder to train into; pass -o DIR")
     with require("training", "train"):
+        from rmr1.pipeline.card import write_chain_card
         from rmr1.pipeline.recipe import build_pipeline
 
-        values = assign_settings(_read_values(arguments), arguments.set)
+        machine = find_machine(arguments.machine, processes=_count_processes(arguments, "auto"))
+        output = None if arguments.output is None else Path(arguments.output)
+        values, choice = _read_values(arguments, machine, output)
         pipeline = build_pipeline(
-            values, arguments.source, look=True, look_at_benchmarks=not arguments.dry_run
+            assign_settings(values, arguments.set),
+            arguments.source,
+            look=True,
+            look_at_benchmarks=not arguments.dry_run,
+            machine=machine,
+            folder=output,
+            processes=lambda device: _count_processes(arguments, device),
         )
+        choice = pipeline.choice or choice
         if arguments.dry_run:
-            return _print_forecast(arguments, pipeline)
+            return _print_forecast(arguments, pipeline, choice)
 
     if any(is_bundled(word) for stage in pipeline.stages for word in stage.command):
         tell(LIMITS)
+    if choice is not None:
+        tell(choice.told)
     try:
-        code = run_stages(pipeline.stages, Path(arguments.output), say=tell)
+        kept = None if choice is None else asdict(choice)
+        code = run_stages(pipeline.stages, Path(arguments.output), say=tell, choice=kept)
     except Interrupted:
         return 130
     trained = next((name for name in ("grpo", "sft") if name in pipeline.recipes), None)
@@ -83,11 +107,24 @@ def run(arguments: Namespace) -> int:
         if trained == "grpo":
             base = str(pipeline.recipes[trained].model.base).replace(HERE, str(folder))
             note = describe_unchanged(read_summary(folder / trained), base)
+        write_chain_card(folder, pipeline.stages, pipeline.recipes, describe_use(f"{folder}/{trained}"))
         print(describe_use(f"{folder}/{trained}", note=note))
     return code
 
 
-def _read_values(arguments: Namespace) -> dict[str, Any]:
+def _count_processes(arguments: Namespace, device: str) -> int:
+    """Processes of a training on this machine: those that were asked for, or one for each GPU."""
+    if arguments.processes is not None:
+        if arguments.processes < 1:
+            raise ConfigError(f"--processes {arguments.processes}: expected at least 1")
+        return int(arguments.processes)
+    return max(1, len(find_gpus())) if device in ("auto", "cuda") else 1
+
+
+def _read_values(
+    arguments: Namespace, machine: Machine, output: Path | None
+) -> tuple[dict[str, Any], Choice | None]:
+    from rmr1.pipeline.own import choose_own, plan_own
     from rmr1.pipeline.recipe import read_parts
 
     if arguments.source.endswith(".toml"):
@@ -95,33 +132,47 @@ def _read_values(arguments: Namespace) -> dict[str, Any]:
             if getattr(arguments, name) is not None:
                 raise ConfigError(f"--{name} is for a file of pairs; a recipe says it itself, or by --set")
         values = read_parts(read_toml(arguments.source), arguments.source)
-        return values if arguments.seed is None else {**values, "seed": arguments.seed}
+        if arguments.preset is not None:
+            values["preset"] = arguments.preset
+        return (values if arguments.seed is None else {**values, "seed": arguments.seed}), None
+    if arguments.preset is not None:
+        raise ConfigError("--preset is for a recipe; a file of pairs is trained on with --base MODEL")
     if arguments.base is None:
         raise ConfigError(
             f"{arguments.source}: pairs need --base MODEL, the model to train; a recipe ends with .toml"
         )
     form, seed = read_form(arguments), arguments.seed or 0
-    return plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
+    values = plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
+    return choose_own(values, arguments.base, machine, output)
 
 
-def _print_forecast(arguments: Namespace, pipeline: Any) -> int:
+def _print_forecast(arguments: Namespace, pipeline: Any, choice: Choice | None) -> int:
     from rmr1.pipeline.forecast import forecast_pipeline, iterate_totals
 
     found, assumptions = forecast_pipeline(
-        pipeline, folder=Path(arguments.output or "."), machine=arguments.machine
+        pipeline,
+        folder=Path(arguments.output or "."),
+        machine=arguments.machine,
+        processes=lambda device: _count_processes(arguments, device),
     )
     totals = dict(iterate_totals(found))
     code = 1 if any(one.obstacle for one in found) else 0
     if arguments.json:
-        print_json({"stages": [asdict(one) for one in found], "total": totals, "assumptions": assumptions})
+        told = {"choice": None if choice is None else choice.told}
+        print_json(
+            {**told, "stages": [asdict(one) for one in found], "total": totals, "assumptions": assumptions}
+        )
         return code
+    if choice is not None:
+        print(choice.told)
     rows = [_row(asdict(one)) for one in found]
     print_table(make_table(list(_COLUMNS), [*rows, _row({"name": "all", **totals})]))
+    place = "here" if arguments.machine is None else f"on {arguments.machine}"
     for one in found:
         for note in one.notes:
             print(f"{one.name}: {note}")
         if one.obstacle is not None:
-            print(f"{one.name}: cannot run here: {one.obstacle}")
+            print(f"{one.name}: cannot run {place}: {one.obstacle}")
     for assumption in assumptions:
         print(f"assumed: {assumption}")
     return code

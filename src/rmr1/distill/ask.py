@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rmr1.distill.budget import Meter
 from rmr1.distill.items import Item
 from rmr1.engines.base import Engine, Request, SamplingParams
-from rmr1.forecast.memory import CHARS_PER_TOKEN
+from rmr1.forecast.numbers import CHARS_PER_TOKEN
 from rmr1.judge.alarm import Alarm
 from rmr1.judge.ask import Ask, ask_all, ask_once
 from rmr1.judge.votes import cast_vote, conclude

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rmr1.errors import ConfigError
-from rmr1.forecast.memory import CHARS_PER_TOKEN
+from rmr1.forecast.numbers import CHARS_PER_TOKEN
 from rmr1.forecast.prices import Price, compute_cost
 
 _FORM = re.compile(r"\s*(\$)?\s*(\d+(?:\.\d+)?|\.\d+)\s*([kKmMgG]?)\s*(usd|tokens?|\$)?\s*", re.IGNORECASE)

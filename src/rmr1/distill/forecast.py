@@ -15,7 +15,7 @@ from rmr1.distill.second import JUDGMENT_END, JUDGMENT_START, load_second_prompt
 from rmr1.distill.teachers import find_teacher
 from rmr1.errors import RMR1Error
 from rmr1.forecast.machine import Machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN
+from rmr1.forecast.numbers import CHARS_PER_TOKEN
 from rmr1.judge.estimate import expect_tokens as expect_text
 from rmr1.judge.plan import plan_judge
 from rmr1.store.keys import KeyCounter

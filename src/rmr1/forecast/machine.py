@@ -51,6 +51,10 @@ class Machine:
     fp32_flops_per_second: float
     bytes_per_second: float
     """Bytes read from its memory."""
+    link_bytes_per_second: float = 3e10
+    """Bytes that it sends to the others while it receives as many."""
+    host_bytes: int | None = None
+    """The host's memory, of all devices together; None if it is not known."""
     flops_share: float = 0.4
     """Share of its arithmetic that a pass over long rows reaches, in (0, 1]."""
     bandwidth_share: float = 0.7
@@ -88,25 +92,27 @@ class Gpu:
     free_bytes: int
 
 
-CARDS: dict[str, tuple[float, float, float, float]] = {
-    "H200": (141e9, 989e12, 67e12, 4.8e12),
-    "H100 PCIe": (80e9, 756e12, 51e12, 2.0e12),
-    "H100": (80e9, 989e12, 67e12, 3.35e12),
-    "A100": (80e9, 312e12, 19.5e12, 2.0e12),
-    "L40S": (48e9, 362e12, 91.6e12, 0.864e12),
-    "4090": (24e9, 165e12, 82.6e12, 1.01e12),
+CARDS: dict[str, tuple[float, float, float, float, float]] = {
+    "H200": (141e9, 989e12, 67e12, 4.8e12, 4.5e11),
+    "H100 PCIe": (80e9, 756e12, 51e12, 2.0e12, 3e10),
+    "H100": (80e9, 989e12, 67e12, 3.35e12, 4.5e11),
+    "A100": (80e9, 312e12, 19.5e12, 2.0e12, 3e11),
+    "L40S": (48e9, 362e12, 91.6e12, 0.864e12, 3e10),
+    "4090": (24e9, 165e12, 82.6e12, 1.01e12, 3e10),
 }
-"""Part of a device's name -> memory, operations a second in bfloat16 and in float32, bandwidth; the first that fits
-counts."""
+"""Part of a device's name -> memory, operations a second in bfloat16 and in float32, bandwidth of its memory, and of its
+link to others (NVLink in one direction, or PCIe of the fourth generation); the first that fits counts."""
 _UNKNOWN_CARD = "L40S"
 
 
-def build_machine(name: str, *, num_devices: int = 1, memory_bytes: int | None = None) -> Machine:
+def build_machine(
+    name: str, *, num_devices: int = 1, memory_bytes: int | None = None, host_bytes: int | None = None
+) -> Machine:
     """GPUs of this name; without `memory_bytes` with the memory that such a card has."""
     found = next((part for part in CARDS if part.lower() in name.lower()), None)
     if found is None and memory_bytes is None:
         raise ConfigError(f"GPU {name!r} is not known here; expected one of {', '.join(CARDS)}")
-    memory, bf16, fp32, bandwidth = CARDS[found or _UNKNOWN_CARD]
+    memory, bf16, fp32, bandwidth, link = CARDS[found or _UNKNOWN_CARD]
     sheet = Machine(
         name=name,
         num_devices=num_devices,
@@ -114,6 +120,8 @@ def build_machine(name: str, *, num_devices: int = 1, memory_bytes: int | None =
         flops_per_second=bf16,
         fp32_flops_per_second=fp32,
         bytes_per_second=bandwidth,
+        link_bytes_per_second=link,
+        host_bytes=host_bytes,
     )
     return sheet if found else replace(sheet, source=f"those of an {_UNKNOWN_CARD}, this card being unknown")
 
@@ -129,25 +137,27 @@ def parse_machine(name: str) -> Machine:
     return build_machine(card, num_devices=int(found[1] or 1))
 
 
-def find_machine(name: str | None, device: str = "auto") -> Machine:
+def find_machine(name: str | None, device: str = "auto", *, processes: int | None = None) -> Machine:
     """The machine of this name, or else the one at hand."""
-    return see_machine(device) if name is None else parse_machine(name)
+    return see_machine(device, processes=processes) if name is None else parse_machine(name)
 
 
-def see_machine(device: str = "auto") -> Machine:
-    """This machine, as a run with `device` "auto", "cpu" or "cuda" would use it.
+def see_machine(device: str = "auto", *, processes: int | None = None) -> Machine:
+    """This machine, as a run of so many processes with `device` "auto", "cpu" or "cuda" would use it.
 
-    A process has one GPU; their number is what the launcher has set (`WORLD_SIZE`). Processes on the CPU share its
-    memory and its cores.
+    A process has one GPU; by default their number is what the launcher has set (`WORLD_SIZE`), or one. Processes on
+    the CPU share its memory and its cores.
     """
     said = os.environ.get("WORLD_SIZE", "")
-    processes = max(1, int(said)) if said.isdecimal() else 1
+    processes = processes or (max(1, int(said)) if said.isdecimal() else 1)
     gpus, memory, cores = find_gpus(), read_memory(), count_cores()
     if device == "cuda" and not gpus:
         raise ConfigError("device is 'cuda', but torch sees no GPU; use 'auto' or 'cpu'")
     if device != "cpu" and gpus:
         smallest = min(gpus, key=lambda gpu: gpu.total_bytes)
-        return build_machine(smallest.name, num_devices=processes, memory_bytes=smallest.total_bytes)
+        return build_machine(
+            smallest.name, num_devices=processes, memory_bytes=smallest.total_bytes, host_bytes=memory
+        )
     if memory is None:
         raise ConfigError("the system does not tell how much memory it has, so nothing can be estimated")
     flops = _CPU_CORE_FLOPS * cores / processes

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rmr1.forecast.machine import Machine
 from rmr1.forecast.memory import (
     MEMORY_SHARE,
-    PHASES,
+    NF4_BYTES,
     Part,
-    Phase,
-    RunNumbers,
     count_batch,
+    count_host_bytes,
+    count_rows,
     count_trained,
     count_vllm_cache,
+    count_weight_bytes,
+    is_offloaded,
     list_parts,
     share_out,
     sum_bytes,
 )
+from rmr1.forecast.numbers import PHASES, Phase, RunNumbers
 from rmr1.forecast.shape import ModelShape, compute_saving, count_group_flops
 from rmr1.forecast.time import CALLS_PER_LAYER, VLLM_ROWS, Decoder
 from rmr1.screen import format_gb
 
+HOST_BANDWIDTH = 2e11
+"""Bytes a second of the memory of a machine with several GPUs, an assumption for one processor of eight channels."""
+HOST_LINK = 2.5e10
+"""Bytes a second between the host's memory and a device: PCIe of the fourth generation, an assumption."""
 _STEP_TRAFFIC = 28
 """Bytes that a step of the optimizer reads and writes of a trained number."""
 
@@ -40,6 +46,8 @@ class Estimate:
     """Parts of memory, with samples of the expected length."""
     worst_bytes: int
     """The peak if all samples of a group, and of a batch of the rollout, reach the limit."""
+    host_bytes: int
+    """Bytes of the host's memory that offloading takes, for all devices together; 0 without."""
     stages: dict[str, float]
     """Seconds of each thing that a rollout, or a step if nothing is sampled, takes time for."""
     assumptions: tuple[str, ...]
@@ -92,6 +100,7 @@ class Estimate:
             "peak_phase": self.peak_phase,
             "peak_bytes": self.peak_bytes,
             "worst_bytes": self.worst_bytes,
+            **({"host_bytes": self.host_bytes} if self.host_bytes else {}),
             "seconds": {name: float(f"{seconds:.3g}") for name, seconds in self.stages.items()},
             f"seconds_per_{self.unit}": float(f"{self.unit_seconds:.3g}"),
             "seconds_of_run": float(f"{self.seconds:.3g}"),
@@ -114,6 +123,7 @@ def estimate_run(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> Es
         machine=machine,
         parts=parts,
         worst_bytes=max(peaks),
+        host_bytes=count_host_bytes(shape, numbers, machine),
         stages={name: seconds for name, seconds in _list_stages(shape, numbers, machine) if seconds},
         assumptions=tuple(_list_assumptions(numbers, machine)),
     )
@@ -125,8 +135,7 @@ def _list_stages(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> It
     group = count_group_flops(
         shape, prompt=numbers.expected_prompt, new=numbers.expected_new, samples=numbers.samples
     )
-    per_row = numbers.row_groups or max(1, int(numbers.row_tokens / numbers.group_tokens))
-    num_rows = math.ceil(max(1, numbers.prompts // numbers.updates) / per_row)
+    num_rows = count_rows(numbers, replace(machine, num_devices=1))
     # The device that has most rows of a step decides.
     own_rows = share_out(num_rows, machine)
     own = own_rows / num_rows * numbers.prompts
@@ -142,9 +151,30 @@ def _list_stages(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> It
     # Backward takes twice the forward's products, with adapters once: frozen matrices need no gradients. The
     # output layer's are computed twice in any case, a whole layer's under checkpointing.
     backward = 2 if numbers.lora_rank is None else 1
-    yield "update", compute(1 + backward + numbers.checkpointing, 2 + backward)
-    traffic = _STEP_TRAFFIC * count_trained(shape, numbers)
-    yield "optimizer", numbers.updates * machine.compute_seconds(0, traffic)
+    update = compute(1 + backward + numbers.checkpointing, 2 + backward)
+    yield "update", update
+    yield "exchange", max(0.0, _count_exchange(shape, numbers, machine, own_rows) - update)
+    traffic = _STEP_TRAFFIC * count_trained(shape, numbers) / machine.num_devices
+    if is_offloaded(numbers, machine):
+        yield "optimizer", numbers.updates * traffic * machine.num_devices / HOST_BANDWIDTH
+    else:
+        yield "optimizer", numbers.updates * machine.compute_seconds(0, traffic)
+
+
+def _count_exchange(shape: ModelShape, numbers: RunNumbers, machine: Machine, own_rows: int) -> float:
+    """Seconds in which devices exchange weights and gradients of a rollout's updates, while they compute: the weights
+    arrive for the forward and for the backward pass of each row, and gradients leave in float32."""
+    if machine.num_devices == 1:
+        return 0.0
+    size = 4 if numbers.is_fp32 else 2
+    num_bytes: float = 2 * size * shape.parameters() + 4 * count_trained(shape, numbers)
+    if numbers.quantize is not None:
+        num_bytes = 2 * count_weight_bytes(shape, numbers) + 4 * count_trained(shape, numbers)
+    others = (machine.num_devices - 1) / machine.num_devices
+    seconds = num_bytes * others / machine.link_bytes_per_second
+    if is_offloaded(numbers, machine):
+        seconds += num_bytes / machine.num_devices / HOST_LINK
+    return numbers.updates * own_rows * seconds
 
 
 def _list_sampling(shape: ModelShape, numbers: RunNumbers, machine: Machine) -> Iterator[tuple[str, float]]:
@@ -207,8 +237,17 @@ def _list_assumptions(numbers: RunNumbers, machine: Machine) -> Iterator[str]:
             "a batch of R samples lasts until its longest one ends, 1 + ln(R) / 3 times the mean; starting a layer takes "
             f"{1000 * CALLS_PER_LAYER * machine.call_seconds:.2g} ms"
         )
+    if numbers.quantize is not None:
+        yield f"the layers' matrices are in nf4 with double quantization, {NF4_BYTES:.3f} bytes a number"
     if machine.num_devices > 1:
-        yield "every device holds a whole copy; the time of their exchange is left out"
+        told = "weights, gradients, optimizer and reference are divided over the devices"
+        link = f"{machine.link_bytes_per_second / 1e9:,.0f} GB/s"
+        yield f"{told}, which exchange them at {link} while they compute"
+    if is_offloaded(numbers, machine):
+        yield (
+            f"what is divided stays in the host's memory, {HOST_BANDWIDTH / 1e9:,.0f} GB/s, {HOST_LINK / 1e9:,.0f} GB/s to "
+            "a device; the step is computed there"
+        )
     every = "" if numbers.engine is None else "every group is learnt from; "
     yield f"{every}loading, held-out looks and checkpoints are left out"
 
@@ -220,7 +259,7 @@ def find_obstacle(estimate: Estimate) -> str | None:
     least = numbers.vllm_bytes * estimate.shape.cache_width * context
     room = count_vllm_cache(estimate.shape, numbers, machine)
     if numbers.engine == "vllm" and room < least:
-        weights = numbers.vllm_bytes * estimate.shape.parameters()
+        weights = numbers.vllm_bytes * estimate.shape.parameters() / numbers.tensor_parallel
         remedy = "lower rollout.max_new_tokens"
         if machine.kind == "cuda":
             remedy = "raise rollout.gpu_memory, or take a smaller base"
@@ -228,23 +267,33 @@ def find_obstacle(estimate: Estimate) -> str | None:
             f"vLLM needs {format_gb(weights + least)} for the weights and one sample of {context:,} tokens, and has "
             f"{format_gb(weights + room)}; {remedy}"
         )
-    usable, phase, needed = MEMORY_SHARE * machine.memory_bytes, estimate.peak_phase, estimate.peak_bytes
+    if machine.host_bytes is not None and estimate.host_bytes > MEMORY_SHARE * machine.host_bytes:
+        return (
+            f"offloading needs about {format_gb(estimate.host_bytes)} of the host's memory, which has "
+            f"{format_gb(machine.host_bytes)}; take a smaller base or set sharding.offload = false"
+        )
+    usable, phase = MEMORY_SHARE * machine.memory_bytes, estimate.peak_phase
+    needed: float = estimate.peak_bytes
     held = [part for part in parts if part.phase in ("always", phase)]
-    what = {"rollout": "the rollout", "update": "the update", "step": "the optimizer's step"}[phase]
-    remedies, is_full = [*_list_remedies(numbers, phase)], numbers.lora_rank is None
+    what, is_full = _DOING[phase], numbers.lora_rank is None
+    largest = sorted(held, key=lambda part: -part.num_bytes)[:3]
+    remedies = [*_list_remedies(numbers, phase)]
+    if largest[0].name in _STATES:
+        remedies += _list_smaller(numbers, machine)
     fixed = [part for part in parts if part.phase in ("always", "step") and part.name != "vLLM"]
-    if (weights := sum(part.num_bytes for part in fixed)) > usable:
+    weights = sum(part.num_bytes for part in fixed)
+    if weights > usable:
         held, needed = fixed, weights
         what = f"of {estimate.shape.parameters() / 1e9:.1f}B parameters"
         what = f"full fine-tuning {what}" if is_full else f"training adapters {what}"
-        remedies = [one for one in remedies if one.startswith("train")] + ["take a smaller base"]
-        remedies += ["take bf16"] if numbers.is_fp32 else []
-        remedies += ["divide the weights over several machines"] if is_full else []
+        remedies = ["take bf16"] if numbers.is_fp32 else []
+        remedies += [*_list_smaller(numbers, machine), "take a smaller base"]
+        remedies += ["divide the weights over more devices"] if is_full else []
+        largest = sorted(held, key=lambda part: -part.num_bytes)[:3]
     elif needed <= usable:
         return None
-    largest = sorted(held, key=lambda part: -part.num_bytes)[:3]
     listed = ", ".join(f"{part.name} {format_gb(part.num_bytes)}" for part in largest)
-    *others, last = remedies
+    *others, last = remedies or ["take a smaller base"]
     return (
         f"{what} needs about {format_gb(needed)} on one device ({listed}), and {_describe_memory(machine)}; "
         f"{', '.join(others)}{' or ' if others else ''}{last}"
@@ -264,11 +313,26 @@ def find_risk(estimate: Estimate) -> str | None:
     return f"{worst}, about {needed} are needed on one device, and {_describe_memory(machine)}; {bound} bounds it"
 
 
+_DOING: dict[Phase, str] = {
+    "rollout": "the rollout",
+    "look": "a look at held-out data",
+    "loss": "the update",
+    "backward": "the update",
+    "step": "the optimizer's step",
+}
+
+
+_STATES = ("weights", "optimizer", "gradients", "reference", "weights, gathered")
+"""Parts that grow with the weights alone."""
+
+
 def _list_remedies(numbers: RunNumbers, phase: Phase) -> Iterator[str]:
+    if phase == "look":
+        yield "lower evaluation.rows" if numbers.engine else "lower evaluation.batch_size"
     if phase == "rollout":
         yield "lower rollout.rows" if numbers.rows > numbers.samples else "lower rollout.samples"
         yield "lower data.max_prompt_tokens"
-    if phase == "update":
+    if phase in ("loss", "backward"):
         if not numbers.checkpointing:
             yield "set model.checkpointing = true"
         is_full = numbers.row_groups is None and numbers.row_tokens <= numbers.group_tokens
@@ -276,8 +340,16 @@ def _list_remedies(numbers: RunNumbers, phase: Phase) -> Iterator[str]:
         yield f"lower {longest if is_full else numbers.row_setting}"
     if numbers.engine == "vllm":
         yield "lower rollout.gpu_memory"
+
+
+def _list_smaller(numbers: RunNumbers, machine: Machine) -> Iterator[str]:
+    """What makes the states of the training smaller."""
+    if machine.num_devices > 1 and machine.kind == "cuda" and not numbers.offload:
+        yield "set sharding.offload = true"
     if numbers.lora_rank is None and numbers.can_adapt:
         yield "train adapters ([lora])"
+    if numbers.lora_rank is not None and numbers.quantize is None and machine.kind == "cuda":
+        yield 'set lora.quantize = "nf4"'
 
 
 def _describe_memory(machine: Machine) -> str:

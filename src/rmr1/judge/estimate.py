@@ -14,7 +14,7 @@ from statistics import median_low
 from typing import Any
 
 from rmr1.faces import name_option
-from rmr1.forecast.memory import DEFAULT_TEXT_TOKENS
+from rmr1.forecast.numbers import DEFAULT_TEXT_TOKENS
 from rmr1.judge.summary import list_failures
 from rmr1.records import NO_TEXT, PreferencePair
 from rmr1.store.codec import dump_record, dumps

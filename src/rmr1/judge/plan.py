@@ -20,7 +20,8 @@ from rmr1.engines.options import EngineKind, check_options, read_options
 from rmr1.errors import ConfigError
 from rmr1.forecast.batching import choose_batching
 from rmr1.forecast.machine import Machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN, VLLM_CPU_CACHE, VLLM_MEMORY_SHARE
+from rmr1.forecast.memory import VLLM_CPU_CACHE, VLLM_MEMORY_SHARE
+from rmr1.forecast.numbers import CHARS_PER_TOKEN
 from rmr1.forecast.prices import Price
 from rmr1.forecast.time import VLLM_ROWS, BatchForecast, FlowForecast
 from rmr1.judge.decision import describe_decision

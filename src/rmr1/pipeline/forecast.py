@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -25,7 +25,7 @@ from rmr1.distill.recipe import DistillDataRecipe, DistillRecipe
 from rmr1.distill.teachers import find_teacher
 from rmr1.errors import ConfigError, DataError
 from rmr1.forecast.machine import find_machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
+from rmr1.forecast.numbers import CHARS_PER_TOKEN, DEFAULT_TEXT_TOKENS, RunNumbers
 from rmr1.forecast.prices import compute_cost
 from rmr1.forecast.training import estimate_run, find_obstacle
 from rmr1.pipeline.check import NUM_PAIRS, find_data, list_missing_data
@@ -87,11 +87,21 @@ class PairSizes:
 
 
 def forecast_pipeline(
-    pipeline: Pipeline, *, folder: Path = Path(), machine: str | None = None
+    pipeline: Pipeline,
+    *,
+    folder: Path = Path(),
+    machine: str | None = None,
+    processes: Callable[[str], int] = lambda device: 1,
 ) -> tuple[list[StageForecast], list[str]]:
-    """One forecast for each stage of results in `folder`, and what was assumed; `machine` trains, by default the
-    one at hand."""
-    found, assumptions = _Forecast(pipeline, machine).run()
+    """One forecast for each stage of results in `folder`, and what was assumed.
+
+    Args:
+        machine: what trains, by default the machine at hand with so many `processes` by a recipe's device. Of another
+            one neither the disk nor the data are looked at.
+    """
+    found, assumptions = _Forecast(pipeline, machine, processes).run()
+    if machine is not None:
+        return found, [*assumptions, f"disk and benchmarks' data suffice on {machine}"]
     there = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
     free, totals = shutil.disk_usage(there).free, accumulate(one.disk_bytes or 0 for one in found)
     # The stage with which the disk is full cannot run; before it is full nothing is wrong.
@@ -107,9 +117,10 @@ def forecast_pipeline(
 
 
 class _Forecast:
-    def __init__(self, pipeline: Pipeline, machine: str | None):
+    def __init__(self, pipeline: Pipeline, machine: str | None, processes: Callable[[str], int]):
         self._pipeline = pipeline
         self._machine = machine
+        self._processes = processes
         self._recipes = pipeline.recipes
         self._splits: dict[str, int | None] = {}
         self._pair_tokens = DEFAULT_PAIR_TOKENS
@@ -194,6 +205,17 @@ class _Forecast:
         found = StageForecast(name="sft", items=rows, prompt_tokens=read)
         return self._train(found, recipe, recipe.model.base, numbers, steps)
 
+    def _merged(self) -> StageForecast:
+        base = self._recipes["sft"].model.base
+        shape = None if not base else find_shape(base)
+        if shape is None:
+            return StageForecast(
+                name="merged", notes=(f"the shape of {base or 'the base'} is not known here",)
+            )
+        # Added in float32, in the machine's memory, and stored in 16 bits.
+        parameters = shape.parameters()
+        return StageForecast(name="merged", disk_bytes=2 * parameters, memory_bytes=4 * parameters)
+
     def _train(
         self,
         found: StageForecast,
@@ -205,7 +227,7 @@ class _Forecast:
         if not base or (shape := find_shape(base)) is None:
             note = f"the shape of {base or 'the base'} is not known here"
             return replace(found, notes=(*found.notes, note))
-        machine = find_machine(self._machine, recipe.device)
+        machine = find_machine(self._machine, recipe.device, processes=self._processes(recipe.device))
         estimate = estimate_run(shape, replace(numbers, rollouts=steps or 1), machine)
         return replace(
             found,
@@ -276,7 +298,7 @@ class _Forecast:
             prompt_tokens=_times(items, self._prompt_tokens("rubric")),
             completion_tokens=_times(items, DEFAULT_TEXT_TOKENS),
             disk_bytes=_times(items, (self._pair_tokens + 2 * DEFAULT_TEXT_TOKENS) * ROW_BYTES),
-            obstacle=next(list_missing_data(recipe), None),
+            obstacle=None if self._machine else next(list_missing_data(recipe), None),
         )
 
     def _count_benchmark(self, recipe: BenchRecipe, name: str) -> int | None:

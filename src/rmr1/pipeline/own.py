@@ -16,8 +16,12 @@ from typing import Any
 
 from rmr1.data.read import read_pairs
 from rmr1.errors import ConfigError, DataError
+from rmr1.forecast.machine import Machine
 from rmr1.forecast.shape import ModelShape
 from rmr1.models import is_bundled
+from rmr1.pipeline.fitting import Choice, choose
+from rmr1.settings import Section
+from rmr1.train.recipe import with_adapters
 
 SMALL = 100_000_000
 """Parameters below which a model is trained as the bundled judge was."""
@@ -27,6 +31,27 @@ HELD_OUT, LOOKS, DISTILL = 0.1, 0.1, 0.3
 """Shares of the prompts; few pairs need larger ones than the paper's."""
 
 _MOST_HELD_OUT, _MOST_LOOKS = 2000, 256
+
+
+def choose_own(
+    values: Mapping[str, Any], base: str, machine: Machine, folder: Path | None = None
+) -> tuple[dict[str, Any], Choice | None]:
+    """The values of `plan_own` with whole weights or adapters, whichever fits the machine, and what was chosen; None
+    for a model of some million parameters, which is trained on a CPU, and for one whose sizes are not known."""
+    full = {stage: values[stage] for stage in ("sft", "grpo") if stage in values}
+    shape = find_shape(base)
+    if shape is None or shape.parameters() < SMALL:
+        return dict(values), None
+    variants = {"": full, "-lora": {stage: with_adapters(one) for stage, one in full.items()}}
+    asked = {"base": base, "stages": [*full]}
+    seen: dict[str, dict[str, Any]] = {"sft": {}, "grpo": {"data": {"held_out": "looks"}}}
+    found = choose(variants, {stage: seen[stage] for stage in full}, machine, asked=asked, folder=folder)
+    if found is None:
+        return dict(values), None
+    chosen = {
+        stage: Section.merge(variants[found.kind][stage], found.settings.get(stage, {})) for stage in full
+    }
+    return {**values, **chosen}, found
 
 
 def plan_own(

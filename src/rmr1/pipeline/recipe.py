@@ -4,6 +4,7 @@
     [curate]                 as for rmr1 curate; its splits "distill", "rl", "looks" and "held_out" go to the stages below
     [distill]                as for rmr1 distill run; data.train is the split "distill"
     [sft]                    as for rmr1 sft; data.train is what was distilled
+                             With [lora] its adapters are then merged into the base (`merged`)
     [grpo]                   as for rmr1 grpo; model.base is what was fine-tuned, data the splits "rl" and "looks".
                              A base of its own is first seen to write judgments that can be read (`check`)
     [bench]                  `BenchRecipe`: the last model on benchmarks, or on the split "held_out"
@@ -14,7 +15,7 @@ A stage without a section is left out. What a section says itself stands; only w
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from rmr1.bench.run import NAMES
 from rmr1.curate.recipe import CurateRecipe, locate
 from rmr1.distill.recipe import DistillRecipe
 from rmr1.errors import ConfigError
+from rmr1.forecast.machine import Machine
 from rmr1.named import JudgeName
 from rmr1.nearest import find_nearest
 from rmr1.pipeline.check import (
@@ -39,6 +41,7 @@ from rmr1.pipeline.check import (
     require_splits,
     require_verdicts,
 )
+from rmr1.pipeline.fitting import AUTOMATIC, KINDS, Choice, choose
 from rmr1.pipeline.stages import HERE, Stage
 from rmr1.prompts import locate_family
 from rmr1.prompts.families import PUBLISHED
@@ -99,7 +102,8 @@ class PipelineRecipe(Section):
         "bench": BenchRecipe,
     }
     preset: str | None = None
-    """One of RM-R1's six models (`PRESETS`), whose settings stand under those of [sft] and [grpo]."""
+    """One of RM-R1's six models (`PRESETS`), whose settings stand under those of [sft] and [grpo]; with `-lora` or
+    `-qlora` behind it by adapters."""
     wording: Literal["own", "published"] = "own"
     """What the families "rubric" and "reasoning" are called in all stages: by our words, or by the authors', which are
     imported once (`rmr1 prompts import`)."""
@@ -112,11 +116,13 @@ class PipelineRecipe(Section):
 
 
 PRESETS: Mapping[str, Mapping[str, str]] = {
-    **{
-        f"rm-r1-qwen-{size}": {"sft": f"rm-r1-{size}", "grpo": f"rm-r1-qwen-{size}"}
-        for size in ("7b", "14b", "32b")
-    },
-    **{f"rm-r1-deepseek-{size}": {"grpo": f"rm-r1-deepseek-{size}"} for size in ("7b", "14b", "32b")},
+    f"{model}-{size}{kind}": {
+        **({"sft": f"rm-r1-{size}{kind}"} if model == "rm-r1-qwen" else {}),
+        "grpo": f"{model}-{size}{kind}",
+    }
+    for kind in KINDS
+    for model in ("rm-r1-qwen", "rm-r1-deepseek")
+    for size in ("7b", "14b", "32b")
 }
 """Model -> presets of its stages. Those that reason already are reinforced without being distilled (section 4)."""
 
@@ -127,13 +133,29 @@ class Pipeline:
 
     stages: tuple[Stage, ...]
     recipes: Mapping[str, Any]
+    choice: Choice | None = None
+    """What a preset stands for on the machine."""
 
 
 def build_pipeline(
-    values: Mapping[str, Any], origin: str, *, look: bool = False, look_at_benchmarks: bool | None = None
+    values: Mapping[str, Any],
+    origin: str,
+    *,
+    look: bool = False,
+    look_at_benchmarks: bool | None = None,
+    machine: Machine | None = None,
+    folder: Path | None = None,
+    processes: Callable[[str], int] = lambda device: 1,
 ) -> Pipeline:
-    """The stages that a file's values make; the arguments are those of `Section.from_values`, and `look_at_benchmarks`
-    is `look` for the data of benchmarks, without which a forecast can be made. All that is wrong is told together."""
+    """The stages that a file's values make. All that is wrong is told together.
+
+    Args:
+        look: as for `Section.from_values`.
+        look_at_benchmarks: `look` for the data of benchmarks, without which a forecast can be made.
+        machine: what a preset is fitted to; None takes it as it stands.
+        folder: where the choice is kept, or was.
+        processes: how many train, by a recipe's `device`.
+    """
     look_at_benchmarks = look if look_at_benchmarks is None else look_at_benchmarks
     mistakes = Mistakes(origin)
     whole = mistakes.read(PipelineRecipe, values)
@@ -146,16 +168,23 @@ def build_pipeline(
     if not sections and not mistakes:
         raise ConfigError(f"{origin}: no stage; expected a section [{'], ['.join(STAGES)}]")
     presets: Mapping[str, str] = {}
+    choice: Choice | None = None
     if isinstance(whole.preset, str):
-        presets = PRESETS[find_preset(PRESETS, whole.preset, mistakes, ("preset",))]
+        name = find_preset(PRESETS, whole.preset, mistakes, ("preset",))
+        choice = None if machine is None else _choose(name, sections, machine, folder)
+        presets = PRESETS[name if choice is None else _stem(name) + choice.kind]
     for name, section in sections.items():
         if name != "bench":
             section.setdefault("seed", whole.seed if isinstance(whole.seed, int) else 0)
         if name in presets:
             section.setdefault("preset", presets[name])
+        if choice is not None and name in choice.settings:
+            sections[name] = Section.merge(choice.settings[name], section)
     if isinstance(whole.wording, str) and whole.wording == "published":
         _take_published(sections)
-    builder = _Builder(sections, origin, mistakes, lost=parts.keys() - sections, look=look)
+    builder = _Builder(
+        sections, origin, mistakes, lost=parts.keys() - sections, look=look, processes=processes
+    )
     stages = [stage for name in sections for stage in builder.build(name)]
     check_models(builder.recipes, mistakes)
     if "bench" in builder.recipes:
@@ -167,7 +196,31 @@ def build_pipeline(
     if builder.needs:
         check = partial(require_splits, needs=tuple(builder.needs.values()))
         stages = [replace(one, check=check) if one.name == "curate" else one for one in stages]
-    return Pipeline(stages=tuple(stages), recipes=builder.recipes)
+    return Pipeline(stages=tuple(stages), recipes=builder.recipes, choice=choice)
+
+
+def _stem(preset: str) -> str:
+    return preset.removesuffix("-qlora").removesuffix("-lora")
+
+
+def _choose(
+    name: str, sections: Mapping[str, Mapping[str, Any]], machine: Machine, folder: Path | None
+) -> Choice | None:
+    """What the preset stands for on the machine, with the settings that fit."""
+    stem = _stem(name)
+    kinds = AUTOMATIC if stem == name else (name.removeprefix(stem),)
+    variants = {
+        kind: {stage: PipelineRecipe.apart[stage].presets[one] for stage, one in PRESETS[stem + kind].items()}
+        for kind in kinds
+    }
+    stages = [one for one in PRESETS[name] if one in sections]
+    if not stages:
+        return None
+    seen = {one: sections[one] for one in stages}
+    if "grpo" in seen and "looks" in sections.get("curate", {"splits": ()}).get("splits", SPLITS):
+        seen["grpo"] = Section.merge({"data": {"held_out": "looks"}}, seen["grpo"])
+    asked = {"preset": name, "stages": stages}
+    return choose(variants, seen, machine, asked=asked, folder=folder)
 
 
 def read_parts(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
@@ -199,12 +252,20 @@ class _Builder:
     """Fills in what a section leaves open from the stages before it."""
 
     def __init__(
-        self, sections: Mapping[str, Any], origin: str, mistakes: Mistakes, *, lost: set[str], look: bool
+        self,
+        sections: Mapping[str, Any],
+        origin: str,
+        mistakes: Mistakes,
+        *,
+        lost: set[str],
+        look: bool,
+        processes: Callable[[str], int],
     ):
         self._sections = sections
         self._origin = origin
         self._mistakes = mistakes
         self._look = look
+        self._processes = processes
         self._made = lost
         """Stages that are there, or were meant to be: of those with mistakes nothing else is known."""
         self.recipes: dict[str, Any] = {}
@@ -257,12 +318,17 @@ class _Builder:
             data["train"] = f"{HERE}/distill/train.jsonl"
         recipe = self._check("sft", section)
         reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        yield self._run_recipe("sft", section, reads)
+        yield self._train("sft", section, reads, recipe)
+        if recipe.lora is not None and "grpo" in self._sections:
+            # The judge before reinforcement is what the KL term holds to, so it has to be a model of its own.
+            words = ("merge", str(recipe.model.base), f"{HERE}/sft", "-o", f"{HERE}/merged")
+            reads = (*_names(recipe.model.base), f"{HERE}/sft")
+            yield self._stage("merged", words, reads, anew=True)
 
     def grpo(self, section: dict[str, Any]) -> Iterable[Stage]:
         data, model = _section(section, "data"), _section(section, "model")
         if "base" not in model and "sft" in self._made:
-            model["base"] = f"{HERE}/sft"
+            model["base"] = f"{HERE}/{'merged' if 'merged' in self._made else 'sft'}"
         if not {"train", "world"} & set(data):
             data["train"] = self._split("rl", "grpo", "data.train")
             self._keep_sides(data)
@@ -276,7 +342,7 @@ class _Builder:
         if "sft" not in self._made and recipe.data.train is not None and recipe.model.base is not None:
             yield self._parse_check(recipe)
         reads = _names(recipe.data.train, recipe.data.held_out, recipe.model.base)
-        yield self._run_recipe("grpo", section, (*reads, *_family(recipe.data.family)))
+        yield self._train("grpo", section, (*reads, *_family(recipe.data.family)), recipe)
 
     def bench(self, section: dict[str, Any]) -> Iterable[Stage]:
         recipe = self._mistakes.read(BenchRecipe, section, ("bench",), look=self._look)
@@ -297,6 +363,10 @@ class _Builder:
         if recipe.baseline is not None:
             yield self._bench("baseline", recipe.baseline, what, recipe, reads)
             what, reads = [*what, f"--baseline={HERE}/baseline"], (*reads, f"{HERE}/baseline")
+        judge = self.recipes.get(trained or "") if recipe.model is None else None
+        if judge is not None and judge.lora is not None:
+            what, reads = [*what, f"--adapter={model}"], (*reads, model)
+            model = str(judge.model.base)
         yield self._bench("bench", model, what, recipe, reads)
 
     def _bench(
@@ -344,6 +414,13 @@ class _Builder:
         # Answers stay where curation put them; drawn anew they would be half and half only about.
         if "curate" in self.recipes and self.recipes["curate"].sides != "as-read":
             data.setdefault("order", "given")
+
+    def _train(
+        self, name: str, section: Mapping[str, Any], reads: Iterable[str], recipe: Recipe | GrpoRecipe
+    ) -> Stage:
+        number = self._processes(recipe.device)
+        where = (f"--processes={number}",) if number > 1 else ()
+        return replace(self._run_recipe(name, section, reads), where=where)
 
     def _run_recipe(self, name: str, section: Mapping[str, Any], reads: Iterable[str], *action: str) -> Stage:
         words = (name, *action, f"{HERE}/recipes/{name}.toml", "-o", f"{HERE}/{name}")

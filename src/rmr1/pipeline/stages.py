@@ -1,6 +1,7 @@
 """Stages that follow each other, each one command of `rmr1` with a folder of its own.
 
     DIR/
+      choice.json        whole weights or adapters, and the settings that fit, if they were chosen
       stages.json        of each stage that was begun: the key of its inputs, whether it is done, how long it took,
                          and the hashes of its files
       recipes/sft.toml   what the stage's command reads; `rmr1 sft DIR/recipes/sft.toml -o DIR/sft` does the same
@@ -34,15 +35,17 @@ from rmr1.settings import LATER
 from rmr1.store.fingerprint import find_damage, fingerprint_source, hash_files
 from rmr1.store.folder import open_folder
 from rmr1.store.kinds import METRICS, STAGES_FILE, TRAINING_FILE
-from rmr1.store.replace import read_json, write_json, write_text
+from rmr1.store.replace import read_json, remove, write_json, write_text
 from rmr1.store.runs import RUN_FILE, SUMMARY_FILE, read_summary
 
+CHOICE_FILE = "choice.json"
+"""What was chosen for the machine when the chain began (`rmr1.pipeline.fitting`), so that it goes on in the same way."""
 RECIPES = "recipes"
 REPLACED = "replaced"
 HERE = LATER
 """Stands for the folder in commands and recipes, so that it may be moved."""
 
-_ABOUT = (TRAINING_FILE, METRICS, SUMMARY_FILE)
+_ABOUT = (TRAINING_FILE, METRICS, SUMMARY_FILE, "README.md")
 """What a training writes beside a model."""
 
 _FORWARD_SECONDS = 1.0
@@ -77,13 +80,26 @@ class Stage:
     in_place: bool = False
     """Whether the command takes changed inputs in the folder it has, or refuses: what was paid for is never moved
     away."""
+    where: tuple[str, ...] = ()
+    """Further words that say where the command runs; no part of what it makes."""
+    anew: bool = False
+    """Whether a command that was stopped cannot go on, so that what it left is removed first."""
     check: Callable[[Path], None] | None = None
     """Looks at the finished folder; raises RMR1Error where there is no going on."""
 
 
-def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], None]) -> int:
-    """Run what is not done yet; the exit code of the last stage's command: 0, or 1 if its answer is no."""
+def run_stages(
+    stages: Sequence[Stage],
+    folder: Path,
+    *,
+    say: Callable[[str], None],
+    choice: Mapping[str, Any] | None = None,
+) -> int:
+    """Run what is not done yet; the exit code of the last stage's command: 0, or 1 if its answer is no. `choice` is
+    kept in the folder."""
     with open_folder(folder, STAGES_FILE, {}, identify=lambda _: {}):
+        if choice is not None:
+            write_json(folder / CHOICE_FILE, choice)
         code = 0
         for number, stage in enumerate(stages, 1):
             key = compute_key(stage, folder)
@@ -101,7 +117,7 @@ def run_stages(stages: Sequence[Stage], folder: Path, *, say: Callable[[str], No
                 if why is not None and not stage.in_place:
                     moved = _move_away(folder, stage.name)
                     say(f"{title}: {why}" + (f"; what it had made is in {moved}" if moved else ""))
-                say(f"{title}: rmr1 {' '.join(_place(stage.command, folder))}")
+                say(f"{title}: rmr1 {' '.join(_place((*stage.command, *stage.where), folder))}")
                 code = _run(stage, key, folder)
             if stage.check is not None:
                 stage.check(folder / stage.name)
@@ -153,7 +169,9 @@ def _run(stage: Stage, key: str, folder: Path) -> int:
         path.parent.mkdir(exist_ok=True)
         write_text(path, tomli_w.dumps(_place(stage.recipe, folder)))
     try:
-        code = run_command(_place(stage.command, folder))
+        if stage.anew:
+            remove(folder / stage.name)
+        code = run_command(_place((*stage.command, *stage.where), folder))
     finally:
         seconds += time.monotonic() - begun
         _note(folder, stage.name, {"key": key, "is_done": False, "seconds": seconds})

@@ -25,6 +25,7 @@ from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import CheckpointError
 from rmr1.store.replace import PART, remove, write_json, writing
 from rmr1.store.runs import SUMMARY_FILE
+from rmr1.train.card import CARD, format_merged, write_card
 from rmr1.train.group import call_on_main, count_processes, is_main
 from rmr1.train.sharding import gather_whole
 from rmr1.train.start import Trainee
@@ -78,7 +79,12 @@ def export_model(
             tokenizer.save_pretrained(folder)
 
         write_aside(output, save)
-    call_on_main(lambda: write_json(output / SUMMARY_FILE, summary))
+
+    def finish() -> None:
+        write_json(output / SUMMARY_FILE, summary)
+        write_card(output)
+
+    call_on_main(finish)
 
 
 def _export_divided(
@@ -205,6 +211,7 @@ def merge_adapter(base: str, adapter: str | Path, output: str | Path, *, dtype: 
     def save(folder: Path) -> None:
         save_model(model, folder)
         checkpoint.tokenizer.save_pretrained(folder)
+        (folder / CARD).write_text(format_merged(base, Path(adapter)), encoding="utf-8")
 
     write_aside(output, save)
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from rmr1.errors import CheckpointError, ConfigError
 from rmr1.forecast.machine import find_machine, parse_machine, see_machine
-from rmr1.forecast.memory import RunNumbers
+from rmr1.forecast.numbers import RunNumbers
 from rmr1.forecast.shape import PUBLISHED, ModelShape, read_shape
 from rmr1.forecast.training import Estimate, estimate_run, find_obstacle
 from rmr1.models import resolve_model
-from rmr1.train.recipe import Recipe
+from rmr1.train.fitting import add_advice
+from rmr1.train.recipe import Recipe, TrainingRecipe
 
 if TYPE_CHECKING:
     from rmr1.train.grpo.plan import GrpoPlan
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
     from rmr1.train.scalar.recipe import ScalarRecipe
 
 
-def estimate_sft(plan: Plan, machine: str | None = None) -> Estimate | str:
-    """What fine-tuning takes on the machine of this name, or the one at hand; or why that is not known."""
+def estimate_sft(plan: Plan, machine: str | None = None, *, processes: int | None = None) -> Estimate | str:
+    """What fine-tuning takes on the machine of this name, or with so many processes on the one at hand; or why that is
+    not known."""
     recipe, counts = plan.recipe, plan.counts
     number = max(1, counts.rows - counts.overlong)
     numbers = count_sft(
         recipe, tokens=counts.tokens / number, judged=counts.judged_tokens / number, steps=plan.steps
     )
-    return _estimate(recipe, numbers, machine, vocabulary=len(plan.base.tokenizer))
+    return _estimate(recipe, numbers, machine, processes, vocabulary=len(plan.base.tokenizer))
 
 
 def count_sft(recipe: Recipe, *, tokens: float, judged: float, steps: int) -> RunNumbers:
@@ -51,6 +53,7 @@ def count_sft(recipe: Recipe, *, tokens: float, judged: float, steps: int) -> Ru
         engine=None,
         row_setting="batch.row_tokens",
         rollouts=steps,
+        look_rows=min(recipe.evaluation.verdicts, recipe.evaluation.batch_size) if _has_looks(recipe) else 0,
     )
 
 
@@ -61,10 +64,19 @@ def _list_common(recipe: Recipe | ScalarRecipe | GrpoRecipe) -> dict[str, Any]:
         "precision": recipe.model.precision,
         "optimizer": recipe.optim.name,
         "checkpointing": recipe.model.checkpointing,
+        "quantize": None if lora is None else lora.quantize,
+        "offload": recipe.sharding.offload,
     }
 
 
-def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | str:
+def _has_looks(recipe: Recipe) -> bool:
+    data = recipe.data
+    return bool(data.held_out or data.held_out_share or (data.world is not None and data.world.held_out))
+
+
+def estimate_scalar(
+    plan: ScalarPlan, machine: str | None = None, *, processes: int | None = None
+) -> Estimate | str:
     """What a scalar model's training takes, its tries of several rates counted; as `estimate_sft`."""
     recipe, rates, full = plan.recipe, len(plan.recipe.optim.lr), plan.steps
     tried = None if plan.try_course is None else len(plan.try_course.tokens)
@@ -81,13 +93,21 @@ def estimate_scalar(plan: ScalarPlan, machine: str | None = None) -> Estimate | 
         row_setting="batch.examples_at_once",
         rollouts=full * rates if tried is None else full + tried * rates,
     )
-    return _estimate(recipe, numbers, machine, vocabulary=plan.base.num_embeddings, has_head=False)
+    return _estimate(recipe, numbers, machine, processes, vocabulary=plan.base.num_embeddings, has_head=False)
 
 
-def estimate_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None, machine: str | None = None) -> Estimate:
+def estimate_grpo(
+    recipe: GrpoRecipe,
+    plan: GrpoPlan | None = None,
+    machine: str | None = None,
+    *,
+    processes: int | None = None,
+) -> Estimate:
     """What a reinforcement takes; without a plan from the base's published shape."""
     shape = find_shape(recipe.model.base or "") if plan is None else read_shape(plan.base.config)
-    return estimate_run(shape, count_grpo(recipe, plan), find_machine(machine, recipe.device))
+    return estimate_run(
+        shape, count_grpo(recipe, plan), find_machine(machine, recipe.device, processes=processes)
+    )
 
 
 def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
@@ -108,16 +128,19 @@ def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
         engine=rollout.engine,
         rows=rollout.rows,
         gpu_memory=rollout.gpu_memory,
+        tensor_parallel=getattr(rollout, "tensor_parallel", 1),
+        look_rows=recipe.evaluation.rows if recipe.data.has_held_out else 0,
         rollouts=plan.steps if plan is not None else recipe.optim.steps or 1,
     )
 
 
-def check_libraries(recipe: GrpoRecipe) -> None:
+def check_libraries(recipe: Recipe | GrpoRecipe) -> None:
     """Complain of a library or tracker that the recipe needs and that is not installed."""
     from rmr1.engines.hf.lora import import_peft
     from rmr1.train.processes import check_trackers
 
-    if recipe.rollout.engine == "vllm":
+    rollout = getattr(recipe, "rollout", None)
+    if rollout is not None and rollout.engine == "vllm":
         from rmr1.engines.vllm.core import check_installed
 
         check_installed()
@@ -129,8 +152,13 @@ def check_libraries(recipe: GrpoRecipe) -> None:
 def check_fit(plan: GrpoPlan) -> None:
     """Complain of a missing library, or of no room on this machine, with what would help."""
     check_libraries(plan.recipe)
-    if obstacle := find_obstacle(estimate_grpo(plan.recipe, plan)):
-        raise ConfigError(obstacle)
+    check_room(plan.recipe, estimate_grpo(plan.recipe, plan))
+
+
+def check_room(recipe: TrainingRecipe, estimate: Estimate | str) -> None:
+    """Complain of no room on this machine, with what would help; a training of which nothing is known may try."""
+    if isinstance(estimate, Estimate) and (obstacle := find_obstacle(estimate)):
+        raise ConfigError(add_advice(obstacle, recipe, estimate))
 
 
 def find_shape(base: str, *, has_head: bool = True, is_local: bool = True) -> ModelShape:
@@ -163,6 +191,7 @@ def _estimate(
     recipe: Recipe | ScalarRecipe,
     numbers: RunNumbers,
     machine: str | None,
+    processes: int | None,
     *,
     vocabulary: int,
     has_head: bool = True,
@@ -185,6 +214,6 @@ def _estimate(
             )
         else:
             shape = find_shape(model.base or "", has_head=has_head, is_local=False)
-        return estimate_run(shape, numbers, named or see_machine(recipe.device))
+        return estimate_run(shape, numbers, named or see_machine(recipe.device, processes=processes))
     except ConfigError as error:
         return f"not known: {error}"

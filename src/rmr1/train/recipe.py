@@ -87,7 +87,8 @@ class LoraRecipe(Section):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
     quantize: Literal["nf4"] | None = None
-    """Number format of the frozen base's matrices: 4 bits, by bitsandbytes (QLoRA, arXiv 2305.14314)."""
+    """Number format of the frozen base's matrices: "nf4", 4 bits with double quantization, by bitsandbytes (QLoRA, arXiv
+    2305.14314)."""
 
 
 class PairWorldRecipe(Section):
@@ -223,7 +224,25 @@ class ShardingRecipe(Section):
     """A process that waits for the others longer than this ends the run."""
 
 
-PRESETS: dict[str, dict[str, Any]] = {
+def with_adapters(settings: dict[str, Any], *, quantize: bool = False) -> dict[str, Any]:
+    """The same with adapters, on a base in four bits if asked; their rate is ten times that of whole weights, as is
+    usual for them."""
+    lora: dict[str, Any] = {"r": 32, "alpha": 64, **({"quantize": "nf4"} if quantize else {})}
+    optim = {**settings["optim"], "lr": float(f"{10 * settings['optim']['lr']:.6g}")}
+    return {**settings, "lora": lora, "optim": optim}
+
+
+def list_variants(full: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Presets of whole weights, and each with `-lora` and `-qlora` behind its name."""
+    found = dict(full)
+    for ending in ("-lora", "-qlora"):
+        found |= {
+            f"{name}{ending}": with_adapters(one, quantize=ending == "-qlora") for name, one in full.items()
+        }
+    return found
+
+
+_FULL: dict[str, dict[str, Any]] = {
     f"rm-r1-{size}": {
         "model": {
             "base": f"Qwen/Qwen2.5-{size.upper()}-Instruct",
@@ -236,7 +255,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     }
     for size, lr in (("7b", 5e-6), ("14b", 3e-6), ("32b", 2e-6))
 }
-"""The rates are the paper's; its scripts have 5e-6 for all three. What the defaults say is not said again."""
+PRESETS = list_variants(_FULL)
+"""The rates of whole weights are the paper's; its scripts have 5e-6 for all three. What the defaults say is not said
+again."""
 
 
 class TrainingRecipe(Section):

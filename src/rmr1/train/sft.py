@@ -18,6 +18,7 @@ from rmr1.engines.hf.reader import read_end_tokens
 from rmr1.errors import ConfigError
 from rmr1.train.evaluate import judge_examples, sum_held_out
 from rmr1.train.examples import take_batch
+from rmr1.train.fit import check_libraries, check_room, estimate_sft
 from rmr1.train.folder import read_beginning
 from rmr1.train.group import add_up, count_processes, divide, share, take_share
 from rmr1.train.loop import Training, run_once
@@ -49,6 +50,8 @@ def run_sft(recipe: Recipe, output: str | Path, *, quiet: bool = False) -> dict[
     ) as accelerator:
         place = Path(output)
         plan = build_plan(recipe, stored=share(read_beginning(place)))
+        check_libraries(recipe)
+        check_room(recipe, estimate_sft(plan))
         return run_once(
             place,
             plan.describe(),

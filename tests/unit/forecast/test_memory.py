@@ -15,11 +15,8 @@ transformers = pytest.importorskip("transformers")
 from rmr1.attention.groups import Group, build_group_row  # noqa: E402
 from rmr1.attention.shared_cache import build_cache  # noqa: E402
 from rmr1.attention.shared_prompt import shared_prompt_attention  # noqa: E402
-from rmr1.forecast.memory import (  # noqa: E402
-    RunNumbers,
-    count_layer_bytes,
-    list_parts,
-)
+from rmr1.forecast.memory import count_layer_bytes, list_parts  # noqa: E402
+from rmr1.forecast.numbers import RunNumbers  # noqa: E402
 from rmr1.forecast.shape import ModelShape  # noqa: E402
 from rmr1.train.optim import build_optimizers  # noqa: E402
 from rmr1.train.row import Example, RowLoss, build_row, prove_packing  # noqa: E402

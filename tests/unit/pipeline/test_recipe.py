@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import tomllib
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from rmr1.errors import ConfigError, DataError
-from rmr1.forecast.machine import build_machine
-from rmr1.forecast.memory import CHARS_PER_TOKEN
+from rmr1.forecast.machine import build_machine, parse_machine
+from rmr1.forecast.numbers import CHARS_PER_TOKEN
 from rmr1.models import find_bundled
 from rmr1.pipeline.check import list_missing_data, require_verdicts
 from rmr1.pipeline.forecast import forecast_pipeline
-from rmr1.pipeline.own import plan_own
+from rmr1.pipeline.own import choose_own, plan_own
 from rmr1.pipeline.recipe import PRESETS, build_pipeline
 from rmr1.prompts import load_family
 from rmr1.prompts.families import PUBLISHED, write_family
@@ -380,7 +380,7 @@ def test_forecast(pairs):
 
 
 def test_a_forecast_is_of_the_machine_that_is_named():
-    """No card holds all that a training of 7.6 billion weights needs; eight are faster, while there are rows for all."""
+    """No card holds all that a training of 7.6 billion weights needs; eight divide it, and are faster."""
     path = ROOT / "recipes" / "rm-r1-pipeline.toml"
     pipeline = build_pipeline(tomllib.loads(path.read_text()), str(path))
     one, many = (
@@ -389,15 +389,93 @@ def test_a_forecast_is_of_the_machine_that_is_named():
     )
     for name in ("sft", "grpo"):
         assert one[name].notes[-1] == "hours on 1 x H200"
-        assert 4 < one[name].hours / many[name].hours < 8.1
+        assert 4 < one[name].hours / many[name].hours < 10
         assert "GB), and H200 has 141 GB; " in one[name].obstacle
-        assert "GB), and each H200 has 141 GB; " in many[name].obstacle
+        assert many[name].obstacle is None
     with pytest.raises(ConfigError, match="machine 'H1' is not known"):
         forecast_pipeline(pipeline, machine="H1")
 
 
+def read_preset(preset, machine, folder=None, **sections):
+    path = ROOT / "recipes" / "rm-r1-pipeline.toml"
+    values = {**tomllib.loads(path.read_text()), "preset": preset, **sections}
+    return build_pipeline(values, str(path), machine=parse_machine(machine), folder=folder)
+
+
+def test_a_preset_trains_what_fits_the_machine():
+    whole, adapters = (read_preset("rm-r1-qwen-7b", name) for name in ("8xH200", "H200"))
+    assert whole.choice.told.startswith("trains whole weights, which fit 8 x H200: sft: ")
+    assert whole.recipes["grpo"].lora is None
+    assert adapters.choice.told.startswith("trains adapters, which fit 1 x H200: ")
+    assert adapters.recipes["sft"].optim.lr == pytest.approx(5e-5)
+    for found, name in ((whole, "8xH200"), (adapters, "H200")):
+        stages = forecast_pipeline(found, machine=name)[0]
+        assert not [one.name for one in stages if one.obstacle]
+    # What is named is taken, and what nothing fits stays as it is and is refused with what is in the way.
+    assert read_preset("rm-r1-qwen-7b-lora", "8xH200").choice.kind == "-lora"
+    nothing = read_preset("rm-r1-qwen-32b", "4090")
+    assert nothing.choice.told == "trains whole weights, and nothing fits 1 x 4090"
+    assert all(one.obstacle for one in forecast_pipeline(nothing, machine="4090")[0] if one.hours)
+
+
+def test_what_the_recipe_says_is_not_chosen():
+    said = {"rollout": {"gpu_memory": 0.35}}
+    found = read_preset("rm-r1-qwen-7b", "8xH200", grpo=said)
+    assert found.recipes["grpo"].rollout.gpu_memory == 0.35
+    assert "gpu_memory" not in found.choice.told
+
+
+def test_a_folder_goes_on_with_what_was_chosen_in_it(tmp_path):
+    begun = read_preset("rm-r1-qwen-7b", "H200")
+    (tmp_path / "choice.json").write_text(json.dumps(asdict(begun.choice)))
+    assert read_preset("rm-r1-qwen-7b", "8xH200", tmp_path).choice == begun.choice
+    # Something else was asked for.
+    assert read_preset("rm-r1-qwen-7b-lora", "8xH200", tmp_path).choice != begun.choice
+
+
+def test_adapters_are_merged_between_the_trainings(pairs):
+    """The KL term holds to the judge before reinforcement, so the base of the new adapters is that judge."""
+    values = whole(pairs)
+    values["sft"]["lora"] = values["grpo"]["lora"] = {"r": 4}
+    stages = {one.name: one for one in build_pipeline(values, "p.toml").stages}
+    assert [*stages] == ["curate", "distill", "sft", "merged", "grpo", "baseline", "bench"]
+    assert stages["merged"].command == ("merge", "tiny", "{DIR}/sft", "-o", "{DIR}/merged")
+    assert stages["merged"].anew and stages["merged"].reads == ("{DIR}/sft",)
+    assert stages["grpo"].recipe["model"]["base"] == "{DIR}/merged"
+    words = stages["bench"].command
+    assert words[words.index("-m") + 1] == "{DIR}/merged" and "--adapter={DIR}/grpo" in words
+    assert {"{DIR}/merged", "{DIR}/grpo"} <= {*stages["bench"].reads}
+    del values["grpo"]
+    stages = {one.name: one for one in build_pipeline(values, "p.toml").stages}
+    words = stages["bench"].command
+    assert "merged" not in stages
+    assert words[words.index("-m") + 1] == "tiny" and "--adapter={DIR}/sft" in words
+
+
+def test_trainings_alone_start_several_processes(pairs):
+    """How many is no part of what a stage makes."""
+    one, two = (build_pipeline(whole(pairs), "p.toml", processes=lambda device, n=n: n) for n in (1, 2))
+    assert {stage.name: stage.where for stage in two.stages if stage.where} == {
+        "sft": ("--processes=2",),
+        "grpo": ("--processes=2",),
+    }
+    assert [stage.command for stage in one.stages] == [stage.command for stage in two.stages]
+    assert not [stage for stage in one.stages if stage.where]
+
+
+def test_own_pairs_are_trained_on_by_what_fits(pairs):
+    values = plan_own(str(pairs), "Qwen/Qwen2.5-7B-Instruct")
+    _, none = choose_own(plan_own(str(pairs), "tiny"), "tiny", parse_machine("H200"))
+    assert none is None
+    found, choice = choose_own(values, "Qwen/Qwen2.5-7B-Instruct", parse_machine("H200"))
+    assert choice.kind == "-lora" and found["grpo"]["lora"] == {"r": 32, "alpha": 64}
+    assert found["grpo"]["optim"]["lr"] == pytest.approx(1e-5)
+    pipeline = build_pipeline(found, str(pairs))
+    assert not [one.name for one in forecast_pipeline(pipeline, machine="H200")[0] if one.obstacle]
+
+
 def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
-    def find(name, device):
+    def find(name, device, processes):
         return build_machine("a small GPU", memory_bytes=8 << 30)
 
     monkeypatch.setattr("rmr1.pipeline.forecast.find_machine", find)
@@ -410,7 +488,7 @@ def test_a_forecast_says_what_cannot_be_done_here(pairs, monkeypatch, tmp_path):
     by_name = {one.name: one for one in forecast_pipeline(build_pipeline(values, "p.toml"))[0]}
     # 7.6 billion weights in 32 bits, and adapters of them; as a checkpoint they fit.
     assert "training adapters of 7.6B parameters needs about 31 GB" in by_name["sft"].obstacle
-    assert "a small GPU has 8.6 GB; take a smaller base or take bf16" in by_name["sft"].obstacle
+    assert 'a small GPU has 8.6 GB; take bf16, set lora.quantize = "nf4" or take' in by_name["sft"].obstacle
     assert "of disk" not in by_name["sft"].obstacle
     del values["sft"]["lora"]
     found = forecast_pipeline(build_pipeline(values, "p.toml"), folder=tmp_path / "not" / "yet")[0]
@@ -427,7 +505,7 @@ def test_a_forecast_counts_the_pairs_of_the_check(pairs):
         assert {one.name: one.items for one in found}["check"] == items
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", [one for one in PRESETS if not one.endswith("lora")])
 def test_the_papers_pipelines(preset):
     """Each of the six, read from the recipe that ships, with the figures that follow from the paper's mix."""
     name = "rm-r1-pipeline-deepseek.toml" if "deepseek" in preset else "rm-r1-pipeline.toml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -67,10 +68,13 @@ def test_a_preset_lies_under_the_file() -> None:
 
 def test_the_papers_settings() -> None:
     rates = {"rm-r1-7b": 5e-6, "rm-r1-14b": 3e-6, "rm-r1-32b": 2e-6}
-    assert PRESETS.keys() == rates.keys()
-    for name, rate in rates.items():
-        recipe = Recipe.from_values({"preset": name, "data": {"train": "rows.jsonl"}}, name)
-        assert recipe.optim.lr == rate and recipe.optim.epochs == 1
+    assert PRESETS.keys() == {f"{name}{kind}" for name in rates for kind in ("", "-lora", "-qlora")}
+    for name, kind in product(rates, ("", "-lora", "-qlora")):
+        recipe = Recipe.from_values({"preset": f"{name}{kind}", "data": {"train": "rows.jsonl"}}, name)
+        assert recipe.optim.lr == pytest.approx(rates[name] * (10 if kind else 1))
+        assert (recipe.lora is not None) == bool(kind)
+        assert (recipe.lora and recipe.lora.quantize) == ("nf4" if kind == "-qlora" else None)
+        assert recipe.optim.epochs == 1
         assert recipe.optim.betas == (0.9, 0.95) and recipe.optim.weight_decay == 0.0
         assert recipe.optim.schedule == "cosine" and recipe.optim.clip == 1.0
         assert recipe.data.max_tokens == 12288 and recipe.model.precision == "bf16"

@@ -25,6 +25,7 @@ from rmr1.train.recipe import (
     PairWorldRecipe,
     Recipe,
     TrainingRecipe,
+    list_variants,
 )
 
 Average = Literal["sequence", "token"]
@@ -190,16 +191,6 @@ def _paper(lr: float, *, base: str | None, family: str) -> dict[str, Any]:
     }
 
 
-def _with_adapters(settings: dict[str, Any], *, gpu_memory: float) -> dict[str, Any]:
-    """The same with adapters, whose rate is ten times that of whole weights, as is usual for them.
-
-    vLLM's share leaves room on a GPU of 141 GB for the longest group's update: 7B and 14B fit. The weights of
-    32B, which vLLM holds a second time, do not.
-    """
-    optim, rollout = {"lr": 10 * settings["optim"]["lr"]}, {**settings["rollout"], "gpu_memory": gpu_memory}
-    return {**settings, "lora": {"r": 32, "alpha": 64}, "optim": optim, "rollout": rollout}
-
-
 _BASE = "deepseek-ai/DeepSeek-R1-Distill-Qwen-"
 _FULL = {
     "rm-r1-qwen-7b": _paper(1e-6, base=None, family="rubric"),
@@ -210,14 +201,10 @@ _FULL = {
     "rm-r1-deepseek-32b": _paper(8e-7, base=f"{_BASE}32B", family="reasoning"),
 }
 
-PRESETS: dict[str, dict[str, Any]] = {
-    **_FULL,
-    **{
-        f"{name}-lora": _with_adapters(settings, gpu_memory=0.27 if "14b" in name else 0.4)
-        for name, settings in _FULL.items()
-    },
-}
-"""RM-R1's six reinforcement runs (arXiv 2505.02387, section 4 and appendix), as settings under a recipe's own.
+PRESETS = list_variants(_FULL)
+"""RM-R1's six reinforcement runs (arXiv 2505.02387, section 4 and appendix), as settings under a recipe's own, each
+also with adapters. What bounds the memory is the paper's, or a default; what fits a machine is chosen by
+`rmr1.train.fitting`.
 
 The instruct models start from the paper's supervised stage, which was not published: `model.base` is yours to name.
 """

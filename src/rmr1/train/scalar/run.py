@@ -39,6 +39,7 @@ from rmr1.train.checkpoints import (
 )
 from rmr1.train.examples import Position
 from rmr1.train.export import export_model
+from rmr1.train.fit import check_room, estimate_scalar
 from rmr1.train.folder import read_beginning
 from rmr1.train.group import add_up, call_on_main, count_processes, gather, is_main, share
 from rmr1.train.loop import Training, run_once
@@ -73,6 +74,7 @@ def run_scalar(recipe: ScalarRecipe, output: str | Path, *, quiet: bool = False)
     ) as accelerator:
         plan = build_scalar_plan(recipe, stored=share(read_beginning(output)))
         device = accelerator.device
+        check_room(recipe, estimate_scalar(plan))
         return run_once(output, plan.describe(), lambda _: _compare_rates(plan, output, device, quiet=quiet))
 
 

@@ -177,7 +177,7 @@ def test_presets_are_whole(name: str) -> None:
     objective = found.objective.build()
     assert (objective.clip_low, objective.clip_high, objective.beta) == (0.2, 0.2, 1e-3)
     assert found.rewards == {"verdict": 1.0} and not found.is_on_policy
-    assert (found.lora is not None) == name.endswith("-lora")
+    assert (found.lora is not None) == name.endswith("lora")
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if "deepseek-7b" in name])
@@ -200,7 +200,7 @@ def test_the_shipped_recipe_is_valid_and_takes_new_pairs() -> None:
 
 
 def test_the_papers_rates() -> None:
-    rates = {name: PRESETS[name]["optim"]["lr"] for name in PRESETS if not name.endswith("-lora")}
+    rates = {name: PRESETS[name]["optim"]["lr"] for name in PRESETS if not name.endswith("lora")}
     assert rates == {
         "rm-r1-qwen-7b": 1e-6,
         "rm-r1-qwen-14b": 7e-7,
