@@ -25,7 +25,7 @@ from rmr1.cli.options import add, add_estimate_arguments, add_form_arguments, re
 from rmr1.cli.session import tell
 from rmr1.cli.training import describe_unchanged, describe_use
 from rmr1.errors import ConfigError
-from rmr1.forecast.machine import Machine, find_gpus, find_machine
+from rmr1.forecast.machine import find_gpus, find_machine
 from rmr1.models import LIMITS, is_bundled
 from rmr1.pipeline.stages import HERE, Interrupted, run_stages
 from rmr1.plugins import require
@@ -74,16 +74,21 @@ def run(arguments: Namespace) -> int:
         raise ConfigError("no folder to train into; pass -o DIR")
     with require("training", "train"):
         from rmr1.pipeline.card import write_chain_card
+        from rmr1.pipeline.own import choose_own
         from rmr1.pipeline.recipe import build_pipeline
 
-        machine = find_machine(arguments.machine, processes=_count_processes(arguments, "auto"))
         output = None if arguments.output is None else Path(arguments.output)
-        values, choice = _read_values(arguments, machine, output)
+        values, choice = _read_values(arguments), None
+        look: dict[str, Any] = {"look": True, "look_at_benchmarks": not arguments.dry_run}
+        # Mistakes are told before this machine is looked at, which takes a library.
+        build_pipeline(assign_settings(values, arguments.set), arguments.source, **look)
+        machine = find_machine(arguments.machine, processes=_count_processes(arguments, "auto"))
+        if arguments.base is not None:
+            values, choice = choose_own(values, arguments.base, machine, output)
         pipeline = build_pipeline(
             assign_settings(values, arguments.set),
             arguments.source,
-            look=True,
-            look_at_benchmarks=not arguments.dry_run,
+            **look,
             machine=machine,
             folder=output,
             processes=lambda device: _count_processes(arguments, device),
@@ -121,10 +126,8 @@ def _count_processes(arguments: Namespace, device: str) -> int:
     return max(1, len(find_gpus())) if device in ("auto", "cuda") else 1
 
 
-def _read_values(
-    arguments: Namespace, machine: Machine, output: Path | None
-) -> tuple[dict[str, Any], Choice | None]:
-    from rmr1.pipeline.own import choose_own, plan_own
+def _read_values(arguments: Namespace) -> dict[str, Any]:
+    from rmr1.pipeline.own import plan_own
     from rmr1.pipeline.recipe import read_parts
 
     if arguments.source.endswith(".toml"):
@@ -134,7 +137,7 @@ def _read_values(
         values = read_parts(read_toml(arguments.source), arguments.source)
         if arguments.preset is not None:
             values["preset"] = arguments.preset
-        return (values if arguments.seed is None else {**values, "seed": arguments.seed}), None
+        return values if arguments.seed is None else {**values, "seed": arguments.seed}
     if arguments.preset is not None:
         raise ConfigError("--preset is for a recipe; a file of pairs is trained on with --base MODEL")
     if arguments.base is None:
@@ -142,8 +145,7 @@ def _read_values(
             f"{arguments.source}: pairs need --base MODEL, the model to train; a recipe ends with .toml"
         )
     form, seed = read_form(arguments), arguments.seed or 0
-    values = plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
-    return choose_own(values, arguments.base, machine, output)
+    return plan_own(arguments.source, arguments.base, teacher=arguments.teacher, seed=seed, **form)
 
 
 def _print_forecast(arguments: Namespace, pipeline: Any, choice: Choice | None) -> int:

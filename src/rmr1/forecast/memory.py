@@ -253,24 +253,33 @@ def _list_rollout(
         yield "vLLM", "always", room
     elif numbers.engine == "transformers":
         prompts = count_batch(numbers, machine)
-        yield from _list_decoding(shape, numbers, "rollout", prompts, numbers.samples, new_tokens)
+        longest = numbers.prompt_tokens
+        yield from _list_decoding(shape, numbers, "rollout", prompts, longest, numbers.samples, new_tokens)
 
 
 def _list_look(
     shape: ModelShape, numbers: RunNumbers, machine: Machine, new_tokens: float
 ) -> Iterator[tuple[str, Phase, float]]:
     if numbers.look_rows:
-        yield from _list_decoding(shape, numbers, "look", numbers.look_rows, 1, new_tokens)
+        longest = numbers.look_prompt_tokens or numbers.prompt_tokens
+        yield from _list_decoding(shape, numbers, "look", numbers.look_rows, longest, 1, new_tokens)
 
 
 def _list_decoding(
-    shape: ModelShape, numbers: RunNumbers, phase: Phase, prompts: int, samples: int, new_tokens: float
+    shape: ModelShape,
+    numbers: RunNumbers,
+    phase: Phase,
+    prompts: int,
+    longest: int,
+    samples: int,
+    new_tokens: float,
 ) -> Iterator[tuple[str, Phase, float]]:
+    """Keys, values and the pass over so many prompts, each as long as the longest."""
     form = numbers.format
-    context = numbers.prompt_tokens + new_tokens
-    yield "keys and values", phase, count_cache_bytes(shape, prompts * samples * context, form.cache)
+    tokens = prompts * samples * (longest + new_tokens)
+    yield "keys and values", phase, count_cache_bytes(shape, tokens, form.cache)
     passed = count_pass_bytes(shape, form.residual, form.slope)
-    yield "pass over prompts", phase, max(1, prompts) * numbers.prompt_tokens * passed
+    yield "pass over prompts", phase, max(1, prompts) * longest * passed
 
 
 def count_cache_bytes(shape: ModelShape, tokens: float, number: float) -> float:

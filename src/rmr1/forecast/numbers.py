@@ -89,6 +89,8 @@ class RunNumbers:
     """Devices over which vLLM divides a copy of the weights."""
     look_rows: int = 0
     """Texts that a look at held-out data writes together; 0 if it writes none."""
+    look_prompt_tokens: int | None = None
+    """The longest prompt of these; `prompt_tokens` if it is not known."""
 
     @property
     def is_fp32(self) -> bool:

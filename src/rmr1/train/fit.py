@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -34,6 +36,8 @@ def estimate_sft(plan: Plan, machine: str | None = None, *, processes: int | Non
     numbers = count_sft(
         recipe, tokens=counts.tokens / number, judged=counts.judged_tokens / number, steps=plan.steps
     )
+    held_out = [one.num_prompt for one in plan.held_out]
+    numbers = replace(numbers, **_count_look(numbers.look_rows, held_out))
     return _estimate(recipe, numbers, machine, processes, vocabulary=len(plan.base.tokenizer))
 
 
@@ -67,6 +71,13 @@ def _list_common(recipe: Recipe | ScalarRecipe | GrpoRecipe) -> dict[str, Any]:
         "quantize": None if lora is None else lora.quantize,
         "offload": recipe.sharding.offload,
     }
+
+
+def _count_look(rows: int, held_out: Sequence[int]) -> dict[str, Any]:
+    """The numbers of a look that writes so many texts together; `held_out` are tokens of its prompts, if they were read."""
+    if not rows or not held_out:
+        return {"look_rows": rows}
+    return {"look_rows": min(rows, len(held_out)), "look_prompt_tokens": max(held_out)}
 
 
 def _has_looks(recipe: Recipe) -> bool:
@@ -114,6 +125,7 @@ def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
     """The numbers of a reinforcement; those of its data if they were read."""
     rollout, objective = recipe.rollout, recipe.objective.build()
     counts = None if plan is None or not plan.counts.tasks else plan.counts
+    held_out = () if plan is None else [len(task.tokens) for task in plan.held_out]
     return RunNumbers(
         prompts=rollout.prompts,
         samples=rollout.samples,
@@ -129,7 +141,7 @@ def count_grpo(recipe: GrpoRecipe, plan: GrpoPlan | None = None) -> RunNumbers:
         rows=rollout.rows,
         gpu_memory=rollout.gpu_memory,
         tensor_parallel=getattr(rollout, "tensor_parallel", 1),
-        look_rows=recipe.evaluation.rows if recipe.data.has_held_out else 0,
+        **_count_look(recipe.evaluation.rows if recipe.data.has_held_out else 0, held_out),
         rollouts=plan.steps if plan is not None else recipe.optim.steps or 1,
     )
 
