@@ -28,7 +28,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("launch")
     values = small_recipe(
         write_rows(folder / "rows.jsonl", make_rows(48)),
-        optim={"name": "adamw", "lr": 1e-3, "eps": 1e-3, "epochs": 40, "steps": 40},
+        optim={"name": "adamw", "lr": 1e-3, "eps": 1e-3, "epochs": 120, "steps": 120},
         checkpoint={"every": 2, "keep": 2},
     )
     del values["optim"]["muon_lr"]
