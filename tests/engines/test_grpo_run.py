@@ -20,6 +20,8 @@ pytest.importorskip("accelerate")
 import torch
 
 from rmr1.attention.shared_prompt import shared_prompt_attention
+from rmr1.store.kinds import TRAINING_FILE
+from rmr1.store.replace import write_json
 from rmr1.train.grpo.batches import build_minibatches, build_update_row
 from rmr1.train.grpo.plan import build_grpo_plan
 from rmr1.train.grpo.recipe import GrpoRecipe
@@ -78,6 +80,7 @@ def test_every_rollout_is_of_the_trainers_weights(recipe: dict[str, Any], tmp_pa
             first = compare(training)
             before = {name: weight.clone() for name, weight in training.model.named_parameters()}
             (tmp_path / "model").mkdir()
+            write_json(tmp_path / "model" / TRAINING_FILE, plan.describe())  # what the card tells of
             summary = training.run()
             assert summary["updates"] == 4 and summary["samples"] == 32
             assert any(
