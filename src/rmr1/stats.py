@@ -84,7 +84,7 @@ def count_independent(correct_P: Floats, items_P: Floats) -> float:
 
 
 def _share_left(freedom: float) -> float:
-    """Of independent items, if their variance has these degrees of freedom."""
+    """The share of items that count as independent, if their variance has these degrees of freedom."""
     return (Z_95 / student_quantile(freedom)) ** 2
 
 

@@ -217,7 +217,7 @@ def _label_pairs(pool: Pool, labels: Mapping[str, Label]) -> Iterator[dict[str, 
 
 
 def _choose_texts(pool: Pool, labels: Mapping[str, Label]) -> Iterator[dict[str, Any]]:
-    """Of each labelled pair and order the first text, over the rubrics, that says what people say."""
+    """The rows: of each labelled pair and order the first text, over the rubrics, that says what people say."""
     chosen: set[tuple[str, Order]] = set()
     description = read_description(pool.folder)
     prompt = description["prompt"]

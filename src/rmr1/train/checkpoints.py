@@ -126,7 +126,7 @@ def _write(
 
 @contextmanager
 def _alone_too() -> Iterator[None]:
-    """Without the warning that there is one process only."""
+    """A block without the warning that there is one process only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -44,7 +44,7 @@ _TORCH = str(Path(torch.__file__).parent)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """Where a model's code chooses among the tokens of a text."""
+    """The places in a model's code that choose among the tokens of a text."""
 
     places: frozenset[Place] = frozenset()
     stretch: int = 1
