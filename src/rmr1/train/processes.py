@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
@@ -64,6 +65,8 @@ def accelerated(
         if is_first:
             AcceleratorState._reset_state(reset_partial_state=True)
         if has_joined and torch.distributed.is_initialized():
+            # A divided model refers to itself in rings, and what still holds the group when it goes ends the process.
+            gc.collect()
             torch.distributed.destroy_process_group()
 
 
